@@ -1,0 +1,25 @@
+UV := .tools/bin/uv
+PY := .venv/bin
+GROUPS := shared gateway scheduler git runner audit cli embedded tools
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
+
+.PHONY: check test lock format
+
+check: ## everything that needs no server
+	$(PY)/ruff check .
+	$(PY)/ruff format --check .
+	$(PY)/pyright
+	$(PY)/lint-imports
+	$(PY)/pytest -q tests/unit tests/contract
+
+test: ## everything
+	./async-code test
+
+format:
+	$(PY)/ruff check --fix .
+	$(PY)/ruff format .
+
+lock: ## dev first: every other group takes its versions from it
+	$(COMPILE) --group pyproject.toml:dev --output-file requirements/dev.txt
+	for group in $(GROUPS); do $(COMPILE) --constraint requirements/dev.txt --group pyproject.toml:$$group --output-file requirements/$$group.txt || exit 1; done
+	$(COMPILE) --no-deps --group pyproject.toml:agents --output-file requirements/agents.txt

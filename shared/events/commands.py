@@ -1,0 +1,86 @@
+"""Every command: `cmd.<service>.<verb>.<owner>.<task>`. Each ends in exactly one fact (`ENDINGS` in `catalogue`)."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from shared.events.ids import GitSha, ProjectId, RepositoryId, RunId, Sha256
+from shared.events.payload import Command
+from shared.events.values import AgentName, BlobRef, CredentialRef, Limits, ModelName, PublishPolicy
+
+
+class SchedulerSubmit(Command):
+    """A person handed in a task. The prompt stays in the gateway; only its salted hash travels."""
+
+    TYPE: ClassVar[str] = "scheduler.submit.v1"
+    project_id: ProjectId
+    repository_id: RepositoryId
+    agent: AgentName
+    model: ModelName | None = None
+    limits: Limits = Limits()
+    publish_policy: PublishPolicy = PublishPolicy.AUTO
+    credentials: tuple[CredentialRef, ...] = ()
+    prompt_digest: Sha256
+    """SHA-256 over a random salt and the prompt; the salt is erased with the prompt."""
+
+
+class SchedulerCancel(Command):
+    """A person wants the task to stop, wherever it is."""
+
+    TYPE: ClassVar[str] = "scheduler.cancel.v1"
+
+
+class SchedulerApprove(Command):
+    """A person looked at the held change with this tree and lets it be pushed."""
+
+    TYPE: ClassVar[str] = "scheduler.approve.v1"
+    tree_sha: GitSha
+
+
+class SchedulerReject(Command):
+    """A person looked at the held change and does not want it."""
+
+    TYPE: ClassVar[str] = "scheduler.reject.v1"
+
+
+class GitPrepare(Command):
+    """Make the snapshot of the base commit that the sandbox starts from. The address and the ref come by question from the gateway."""
+
+    TYPE: ClassVar[str] = "git.prepare.v1"
+    repository_id: RepositoryId
+    credential: CredentialRef | None = None
+
+
+class RunnerStart(Command):
+    """Run an agent in a sandbox on the snapshot. The prompt comes by question from the gateway."""
+
+    TYPE: ClassVar[str] = "runner.start.v1"
+    run_id: RunId
+    turn: Annotated[int, Field(ge=1)] = 1
+    agent: AgentName
+    model: ModelName | None = None
+    limits: Limits
+    base_sha: GitSha
+    workspace: BlobRef
+    credential: CredentialRef | None = None
+
+
+class GitPublish(Command):
+    """Take in what the run made, check it, store the diff, and push it unless it must wait for a person."""
+
+    TYPE: ClassVar[str] = "git.publish.v1"
+    run_id: RunId
+    fence: Annotated[int, Field(ge=1)]
+    repository_id: RepositoryId
+    credential: CredentialRef | None = None
+    base_sha: GitSha
+    tree_sha: GitSha
+    workspace: BlobRef
+    result: BlobRef
+    authored_at: datetime
+    """The commit's author and committer date, so that a second try makes the same commit."""
+    agent: AgentName
+    publish_policy: PublishPolicy
+    approved: bool = False
+    """A person has seen this tree and approved it: protected paths and policy hold no longer."""

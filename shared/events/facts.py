@@ -1,0 +1,268 @@
+"""Every fact: `evt.<entity>.<fact>.<owner>.<task>`."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.events.failures import Failure
+from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
+from shared.events.payload import Fact
+from shared.events.values import BlobRef, Outcome, Purpose, Usage
+
+Fence = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+ServiceName = Literal["gateway", "scheduler", "git", "runner", "audit"]
+
+
+class TaskBlocked(Fact):
+    """The task waits for others to end."""
+
+    TYPE: ClassVar[str] = "task.blocked.v1"
+
+
+class TaskQueued(Fact):
+    """The task waits for a free slot of its owner."""
+
+    TYPE: ClassVar[str] = "task.queued.v1"
+
+
+class TaskPreparing(Fact):
+    """A slot is free; the repository's snapshot is being made."""
+
+    TYPE: ClassVar[str] = "task.preparing.v1"
+
+
+class TaskRunning(Fact):
+    """The snapshot is there; a runner was asked to start the agent."""
+
+    TYPE: ClassVar[str] = "task.running.v1"
+    run_id: RunId
+
+
+class TaskPublishing(Fact):
+    """The agent ended well; its change is being checked and pushed."""
+
+    TYPE: ClassVar[str] = "task.publishing.v1"
+    run_id: RunId
+
+
+class TaskAwaitingApproval(Fact):
+    """The change is stored and waits for a person: its policy says so, or it touches protected paths."""
+
+    TYPE: ClassVar[str] = "task.awaiting_approval.v1"
+    tree_sha: GitSha
+
+
+class TaskAwaitingBudget(Fact):
+    """The run is paused at its cost limit and waits for a person."""
+
+    TYPE: ClassVar[str] = "task.awaiting_budget.v1"
+
+
+class TaskSucceeded(Fact):
+    """The task ended well: its branch is pushed, or the agent changed nothing."""
+
+    TYPE: ClassVar[str] = "task.succeeded.v1"
+    outcome: Outcome
+    commit_sha: GitSha | None = None
+
+
+class TaskFailed(Fact):
+    """The task ended without a branch, and this is why."""
+
+    TYPE: ClassVar[str] = "task.failed.v1"
+    failure: Failure
+
+
+class TaskCancelled(Fact):
+    """A person stopped the task, or rejected its change."""
+
+    TYPE: ClassVar[str] = "task.cancelled.v1"
+
+
+class TaskTimedOut(Fact):
+    """The task reached a time limit."""
+
+    TYPE: ClassVar[str] = "task.timed_out.v1"
+    failure: Failure
+
+
+class WorkspacePrepared(Fact):
+    """Ends `git.prepare`: the base commit's snapshot is a blob."""
+
+    TYPE: ClassVar[str] = "workspace.prepared.v1"
+    base_sha: GitSha
+    workspace: BlobRef
+
+
+class WorkspaceFailed(Fact):
+    """Ends `git.prepare`: there is no snapshot."""
+
+    TYPE: ClassVar[str] = "workspace.failed.v1"
+    failure: Failure
+
+
+class RunStarted(Fact):
+    """The sandbox is up and the agent process has been launched."""
+
+    TYPE: ClassVar[str] = "run.started.v1"
+    run_id: RunId
+    fence: Fence
+    runner_id: str
+    image_digest: str
+
+
+class RunCheckpointed(Fact):
+    """The work and the agent's session so far are blobs from which another attempt can go on."""
+
+    TYPE: ClassVar[str] = "run.checkpointed.v1"
+    run_id: RunId
+    fence: Fence
+    checkpoint: BlobRef
+
+
+class RunFinished(Fact):
+    """Ends `runner.start`: the agent ended well. Its output is in the trail by the transcript's hash and the range of OUT it took."""
+
+    TYPE: ClassVar[str] = "run.finished.v1"
+    run_id: RunId
+    fence: Fence
+    base_sha: GitSha
+    tree_sha: GitSha
+    result: BlobRef | None = None
+    """A thin pack of what the tree adds to the base; None when the tree is the base's."""
+    transcript: BlobRef
+    out_first: Count = 0
+    out_last: Count = 0
+    usage: Usage = Usage()
+    started_at: datetime
+    finished_at: datetime
+
+
+class RunFailed(Fact):
+    """Ends `runner.start`: the agent did not end well, or never ran. What it had made is kept where there was any."""
+
+    TYPE: ClassVar[str] = "run.failed.v1"
+    run_id: RunId
+    fence: Annotated[int, Field(ge=0)] = 0
+    """0: the run was refused before it held a lease."""
+    failure: Failure
+    base_sha: GitSha | None = None
+    tree_sha: GitSha | None = None
+    result: BlobRef | None = None
+    transcript: BlobRef | None = None
+    out_first: Count = 0
+    out_last: Count = 0
+    usage: Usage = Usage()
+
+
+class ChangePrepared(Fact):
+    """The diff is stored and can be reviewed, whatever happens to the push."""
+
+    TYPE: ClassVar[str] = "change.prepared.v1"
+    run_id: RunId
+    base_sha: GitSha
+    tree_sha: GitSha
+    patch: BlobRef
+    changes: BlobRef
+    files: Count
+    additions: Count
+    deletions: Count
+    protected_files: Count
+
+
+class ChangeHeld(Fact):
+    """Ends `git.publish`: nothing was pushed, a person decides."""
+
+    TYPE: ClassVar[str] = "change.held.v1"
+    run_id: RunId
+    tree_sha: GitSha
+    reason: Literal["policy", "protected_paths"]
+
+
+class ChangePublished(Fact):
+    """Ends `git.publish`: the branch holds this commit. Its name follows from the task and is shown by the gateway."""
+
+    TYPE: ClassVar[str] = "change.published.v1"
+    run_id: RunId
+    commit_sha: GitSha
+    tree_sha: GitSha
+
+
+class ChangeFailed(Fact):
+    """Ends `git.publish`: nothing was pushed. What was made stays reviewable where it could be read."""
+
+    TYPE: ClassVar[str] = "change.failed.v1"
+    run_id: RunId
+    failure: Failure
+
+
+class PullRequestOpened(Fact):
+    """A pull request for the task's branch is there."""
+
+    TYPE: ClassVar[str] = "pull_request.opened.v1"
+    number: Annotated[int, Field(ge=1)]
+
+
+class CommandDeadLettered(Fact):
+    """A command was given up: it was invalid, failed too often, or ran out of deliveries."""
+
+    TYPE: ClassVar[str] = "command.dead_lettered.v1"
+    service: ServiceName
+    command_type: str
+    command_id: EventId | None = None
+    stream: str
+    stream_sequence: Count
+    reason: Literal["invalid", "refused", "exhausted", "max_deliveries"]
+
+
+class ProjectCreated(Fact):
+    """A person made a project."""
+
+    TYPE: ClassVar[str] = "project.created.v1"
+    project_id: ProjectId
+
+
+class RepositoryAdded(Fact):
+    """A repository belongs to a project. Its address stays in the gateway."""
+
+    TYPE: ClassVar[str] = "repository.added.v1"
+    project_id: ProjectId
+    repository_id: RepositoryId
+
+
+class CredentialStored(Fact):
+    """A credential was sealed for the one service that will use it."""
+
+    TYPE: ClassVar[str] = "credential.stored.v1"
+    credential_id: CredentialId
+    version: Annotated[int, Field(ge=1)]
+    purpose: Purpose
+
+
+class CredentialDeleted(Fact):
+    """A credential is gone; nothing can open it again."""
+
+    TYPE: ClassVar[str] = "credential.deleted.v1"
+    credential_id: CredentialId
+
+
+class CredentialOpened(Fact):
+    """The sealed value of a credential was handed to the service whose key opens it."""
+
+    TYPE: ClassVar[str] = "credential.opened.v1"
+    credential_id: CredentialId
+    version: Annotated[int, Field(ge=1)]
+    purpose: Purpose
+
+
+class EgressRefused(Fact):
+    """The sandbox asked for something its policy denies."""
+
+    TYPE: ClassVar[str] = "egress.refused.v1"
+    run_id: RunId
+    fence: Fence
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    request_digest: Sha256
+    """SHA-256 of method, host and path: what was asked is agent-written and stays out of the trail."""

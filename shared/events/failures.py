@@ -1,0 +1,168 @@
+"""Why a task can fail: a closed catalogue of codes, each with its class, message and advice.
+
+A failure in a message is its code alone in effect: message and advice are fixed texts, so nothing a repository, an agent or a remote
+wrote can enter the trail through an error. Details go to logs, redacted.
+"""
+
+from enum import StrEnum
+
+from shared.events.payload import Value
+
+
+class FailureClass(StrEnum):
+    """The closed list of what can go wrong, as a person would sort it."""
+
+    CLONE_REFUSED = "clone_refused"
+    SETUP_FAILED = "setup_failed"
+    AGENT_FAILED = "agent_failed"
+    MODEL_REFUSED = "model_refused"
+    MODEL_OVERLOADED = "model_overloaded"
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
+    RUNNER_LOST = "runner_lost"
+    PUSH_REFUSED = "push_refused"
+    FIDELITY = "fidelity"
+    TIME_LIMIT = "time_limit"
+    CANCELLED = "cancelled"
+    REJECTED_CONTENT = "rejected_content"
+    INTERNAL = "internal"
+
+
+class Failure(Value):
+    """A failure as messages carry it. Build one with `failure(code)`."""
+
+    failure_class: FailureClass
+    code: str
+    message: str
+    advice: str
+    retryable: bool
+
+
+_F = FailureClass
+_CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
+    # code: (class, message, advice, whether the same task may succeed on a second try)
+    "repository_unreachable": (
+        _F.CLONE_REFUSED,
+        "The repository could not be reached.",
+        "Check its address and that this deployment may reach the host.",
+        True,
+    ),
+    "repository_auth": (
+        _F.CLONE_REFUSED,
+        "The repository refused the credential.",
+        "Store a valid token with read access and try again.",
+        False,
+    ),
+    "repository_not_found": (
+        _F.CLONE_REFUSED,
+        "The repository does not exist, or the credential may not see it.",
+        "Check the address and the token's access.",
+        False,
+    ),
+    "address_refused": (
+        _F.CLONE_REFUSED,
+        "The repository's address is not allowed.",
+        "Use https, and ask the operator to allow private networks if it is one.",
+        False,
+    ),
+    "ref_not_found": (_F.CLONE_REFUSED, "The base branch does not exist.", "Name an existing branch as base_ref.", False),
+    "repository_empty": (_F.CLONE_REFUSED, "The repository has no commits.", "Push a first commit and try again.", False),
+    "repository_too_large": (
+        _F.CLONE_REFUSED,
+        "The repository's snapshot is over the size limit.",
+        "Ask the operator to raise the workspace limit.",
+        False,
+    ),
+    "image_missing": (
+        _F.SETUP_FAILED,
+        "The agent's image is not on the runner.",
+        "The operator builds it with `./async-code images`.",
+        True,
+    ),
+    "sandbox_unavailable": (
+        _F.SETUP_FAILED,
+        "The sandbox could not be started.",
+        "Try again; the operator finds the cause in the runner's log.",
+        True,
+    ),
+    "unknown_agent": (_F.SETUP_FAILED, "No agent of this name is installed.", "Choose one of the agents the deployment lists.", False),
+    "checkout_failed": (
+        _F.SETUP_FAILED,
+        "The snapshot could not be checked out in the sandbox.",
+        "Check that the repository checks out with plain git.",
+        False,
+    ),
+    "blob_missing": (_F.SETUP_FAILED, "Work kept for this task is no longer stored.", "Create the task again.", False),
+    "credential_missing": (
+        _F.MODEL_REFUSED,
+        "No model key is stored for this agent.",
+        "Store one with purpose model_key and try again.",
+        False,
+    ),
+    "agent_exit": (_F.AGENT_FAILED, "The agent ended with an error.", "Read its log; the work so far is kept.", False),
+    "agent_killed": (_F.AGENT_FAILED, "The agent was killed.", "Try again; the work so far is kept.", True),
+    "agent_max_turns": (_F.AGENT_FAILED, "The agent used all its turns.", "Raise limits.max_turns or make the task smaller.", False),
+    "budget_exceeded": (_F.AGENT_FAILED, "The run reached its cost limit.", "Raise limits.max_cost_usd or make the task smaller.", False),
+    "model_auth": (_F.MODEL_REFUSED, "The model API refused the key.", "Store a valid model key.", False),
+    "model_request_refused": (
+        _F.MODEL_REFUSED,
+        "The model API refused the request.",
+        "Check the model's name and the key's permissions.",
+        False,
+    ),
+    "model_overloaded": (_F.MODEL_OVERLOADED, "The model API was overloaded or unreachable.", "Try again later.", True),
+    "out_of_memory": (_F.OUT_OF_MEMORY, "The sandbox ran out of memory.", "Raise limits.memory_mib.", False),
+    "disk_full": (_F.DISK_FULL, "The sandbox ran out of disk.", "Raise limits.disk_mib.", False),
+    "result_too_large": (_F.DISK_FULL, "The change is over the size limit.", "Keep build output out of the change with .gitignore.", False),
+    "runner_lost": (_F.RUNNER_LOST, "The runner was lost and no other could finish the run.", "Try again.", True),
+    "no_runner": (_F.RUNNER_LOST, "No runner took the task in time.", "The operator checks that runners are up and ready.", True),
+    "push_auth": (_F.PUSH_REFUSED, "The repository refused the credential for pushing.", "Store a token with write access.", False),
+    "push_refused": (
+        _F.PUSH_REFUSED,
+        "The repository refused the push.",
+        "Check branch protection and push rules; the change stays reviewable.",
+        False,
+    ),
+    "branch_taken": (
+        _F.PUSH_REFUSED,
+        "The task's branch exists with other content.",
+        "Delete or rename that branch, then publish again.",
+        False,
+    ),
+    "push_unreachable": (
+        _F.PUSH_REFUSED,
+        "The repository could not be reached for pushing.",
+        "Try again; the change stays reviewable.",
+        True,
+    ),
+    "tree_mismatch": (
+        _F.FIDELITY,
+        "The tree taken in is not the tree the sandbox wrote.",
+        "The evidence is kept; tell the operator.",
+        False,
+    ),
+    "pack_refused": (
+        _F.REJECTED_CONTENT,
+        "The work holds objects git refuses.",
+        "Look for .git entries, odd modes or broken names in the change.",
+        False,
+    ),
+    "wall_time": (_F.TIME_LIMIT, "The run reached its wall-clock limit.", "Raise limits.wall_seconds; the work so far is kept.", False),
+    "idle_time": (_F.TIME_LIMIT, "The agent said nothing for too long.", "Raise limits.idle_seconds; the work so far is kept.", False),
+    "step_time": (_F.TIME_LIMIT, "A step of the task got no answer in time.", "Try again; the operator checks the services' health.", True),
+    "cancelled": (_F.CANCELLED, "The run was stopped on request.", "Create the task again if it is still wanted.", False),
+    "internal": (
+        _F.INTERNAL,
+        "Something failed inside the system.",
+        "Try again; the operator finds the cause in the log by the task's id.",
+        True,
+    ),
+}
+
+CODES = frozenset(_CATALOGUE)
+
+
+def failure(code: str) -> Failure:
+    """The failure with this code. Raises KeyError for a code outside the catalogue."""
+    failure_class, message, advice, retryable = _CATALOGUE[code]
+    return Failure(failure_class=failure_class, code=code, message=message, advice=advice, retryable=retryable)

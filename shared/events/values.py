@@ -1,0 +1,112 @@
+"""Small values that several messages carry."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from shared.events.ids import CredentialId, Sha256
+from shared.events.payload import Value
+
+
+class TaskState(StrEnum):
+    """Where a task is in its life. The scheduler alone decides; it emits one `task.<state>` fact for each."""
+
+    SUBMITTED = "submitted"
+    BLOCKED = "blocked"
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    AWAITING_APPROVAL = "awaiting_approval"
+    AWAITING_BUDGET = "awaiting_budget"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMED_OUT})
+"""The states nothing leaves."""
+
+
+class Outcome(StrEnum):
+    """How a task succeeded."""
+
+    PUBLISHED = "published"
+    NO_CHANGES = "no_changes"
+
+
+class PublishPolicy(StrEnum):
+    """Whether a change is pushed at once or waits for a person. A change to protected paths waits whatever the policy is."""
+
+    AUTO = "auto"
+    ASK = "ask"
+
+
+class Fate(StrEnum):
+    """What the scheduler decided about a run while it was out; written once to the bucket `fate`, heard by the run's holder."""
+
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    TIMED_OUT = "timed_out"
+    FINISHED = "finished"
+
+
+class BlobClass(StrEnum):
+    """What a blob is for: each class has a stream, a writer, readers, a size cap and an age of its own."""
+
+    WORKSPACE = "workspace"
+    RESULT = "result"
+    CHECKPOINT = "checkpoint"
+    TRANSCRIPT = "transcript"
+    CHANGES = "changes"
+
+
+class BlobRef(Value):
+    """A blob by its content: the name is the SHA-256 of its bytes."""
+
+    blob_class: BlobClass
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class Purpose(StrEnum):
+    """What a credential is for, and so which service's key it is sealed with."""
+
+    GIT_TOKEN = "git_token"  # noqa: S105 - the name of a purpose
+    MODEL_KEY = "model_key"
+
+
+class CredentialRef(Value):
+    """A stored credential by id and version; never its value, sealed or not."""
+
+    credential_id: CredentialId
+    version: Annotated[int, Field(ge=1)]
+    purpose: Purpose
+
+
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}$")]
+
+
+class Limits(Value):
+    """What one run may use. Ceilings are the operator's; these are the bounds of the message."""
+
+    wall_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3_600
+    idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
+    memory_mib: Annotated[int, Field(ge=256, le=262_144)] = 4_096
+    cpus: Annotated[float, Field(gt=0, le=64)] = 2.0
+    pids: Annotated[int, Field(ge=32, le=32_768)] = 512
+    disk_mib: Annotated[int, Field(ge=16, le=262_144)] = 2_048
+    max_turns: Annotated[int, Field(ge=1, le=1_000)] = 100
+    max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+
+
+class Usage(Value):
+    """What a run spent, as the egress process metered it; zero where nothing was metered."""
+
+    input_tokens: Annotated[int, Field(ge=0)] = 0
+    output_tokens: Annotated[int, Field(ge=0)] = 0
+    cost_usd: Annotated[float, Field(ge=0)] = 0.0
+    requests: Annotated[int, Field(ge=0)] = 0
