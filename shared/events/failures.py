@@ -5,6 +5,9 @@ wrote can enter the trail through an error. Details go to logs, redacted.
 """
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from shared.events.payload import Value
 
@@ -31,8 +34,9 @@ class FailureClass(StrEnum):
 class Failure(Value):
     """A failure as messages carry it. Build one with `failure(code)`."""
 
-    failure_class: FailureClass
-    code: str
+    failure_class: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,63}$")]
+    """A `FailureClass`. Any name is read, so that an older consumer understands a class that was added later."""
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,63}$")]
     message: str
     advice: str
     retryable: bool
