@@ -1,0 +1,121 @@
+"""The control socket: the runner opens, asks after and closes doors. Who may connect is decided by the socket's directory and mode."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import structlog
+from aiohttp import web
+from pydantic import SecretBytes, ValidationError
+
+from services.runner.egress.doors import Door, DoorKey
+from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
+from services.runner.egress.proxy import Proxy
+from services.runner.egress.settings import EgressSettings
+from shared.events.values import Purpose
+from shared.secrets.errors import SecretsError
+from shared.secrets.keyring import Keyring
+from shared.secrets.sealing import Context
+from shared.telemetry import redaction
+
+log = structlog.get_logger()
+
+SOCKET_NAME = "anthropic.sock"
+_KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
+
+
+@dataclass
+class _Opened:
+    door: Door
+    runner: web.AppRunner
+
+
+class Control:
+    """Keeps the open doors."""
+
+    def __init__(self, settings: EgressSettings, keyring: Keyring, client: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._client = client
+        self._doors: dict[str, _Opened] = {}
+        self.application = web.Application(client_max_size=256 * 1024)
+        self.application.router.add_post("/doors", self._open)
+        self.application.router.add_get("/doors/{key}", self._report)
+        self.application.router.add_delete("/doors/{key}", self._close)
+        self.application.router.add_delete("/doors", self._close_all)
+
+    async def stop(self) -> None:
+        """Close every listener; directories and what was spent stay, so that a restart goes on."""
+        for opened in self._doors.values():
+            await opened.runner.cleanup()
+        self._doors.clear()
+
+    async def _open(self, request: web.Request) -> web.Response:
+        try:
+            asked = OpenDoor.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPUnprocessableEntity(text="the request for a door is not valid") from error
+        key = DoorKey(asked.run_id, asked.fence)
+        directory = self._settings.sockets_dir / str(key)
+        if str(key) not in self._doors:
+            try:
+                await self._listen(key, asked, directory)
+            except SecretsError as error:
+                log.warning("credential_not_opened", run=str(key), error=type(error).__name__)
+                raise web.HTTPForbidden(text="the sealed credential cannot be opened") from error
+        return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
+
+    async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
+        context = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
+        credential = self._keyring.open(asked.sealed, context)
+        redaction.forget(credential.get_secret_value())
+        journal = self._settings.state_dir / f"{key}.json"
+        door = Door(key, asked.token, SecretBytes(credential.get_secret_value()), asked.max_cost_usd, journal)
+        proxy = Proxy(door, self._client, self._settings.anthropic_base_url.rstrip("/"), self._settings.max_body_bytes)
+        # A sandbox may have the directory mounted already: after a restart its inode must stay, only the socket in it is new.
+        directory.mkdir(mode=0o755, exist_ok=True)
+        path = directory / SOCKET_NAME
+        path.unlink(missing_ok=True)
+        runner = web.AppRunner(proxy.application, access_log=None)
+        await runner.setup()
+        await web.UnixSite(runner, str(path)).start()
+        path.chmod(0o666)  # the sandbox's user has no name here; the directory above lets nobody else come this far
+        self._doors[str(key)] = _Opened(door, runner)
+        log.info("door_opened", run=str(key))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        opened = self._doors.get(request.match_info["key"])
+        if opened is None:
+            raise web.HTTPNotFound(text="no such door")
+        return web.json_response(_report(opened.door).model_dump())
+
+    async def _close(self, request: web.Request) -> web.Response:
+        key = request.match_info["key"]
+        if _KEY.fullmatch(key) is None:
+            raise web.HTTPNotFound(text="no such door")
+        report = await self._remove(key)
+        return web.json_response(report.model_dump())
+
+    async def _close_all(self, _request: web.Request) -> web.Response:
+        """A runner that starts holds no run: whatever is left belongs to nobody."""
+        left = {path.name for path in self._settings.sockets_dir.iterdir()} | {
+            path.stem for path in self._settings.state_dir.glob("*.json")
+        }
+        for key in (left | self._doors.keys()) & {name for name in left | self._doors.keys() if _KEY.fullmatch(name)}:
+            await self._remove(key)
+        return web.Response(status=204)
+
+    async def _remove(self, key: str) -> DoorReport:
+        opened = self._doors.pop(key, None)
+        if opened is not None:
+            await opened.runner.cleanup()
+        shutil.rmtree(self._settings.sockets_dir / key, ignore_errors=True)
+        (self._settings.state_dir / f"{key}.json").unlink(missing_ok=True)
+        log.info("door_closed", run=key)
+        return DoorReport() if opened is None else _report(opened.door)
+
+
+def _report(door: Door) -> DoorReport:
+    return DoorReport.model_validate(door.spending.document() | {"exhausted": door.exhausted})

@@ -1,0 +1,118 @@
+"""A door is one run's way out: its token, its key, its budget and what it has spent. No I/O but the spending's own small file.
+
+The sandbox holds the token, which is worth nothing anywhere else; the key never leaves this process but to the fixed upstream.
+"""
+
+import hmac
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import SecretBytes, SecretStr
+
+from services.runner.egress.metering import ResponseMeter
+
+MAX_REFUSALS = 32
+"""Kept for each run; a sandbox that asks without end gets counted, not remembered."""
+
+
+@dataclass(frozen=True)
+class DoorKey:
+    """Which attempt of which run a door belongs to."""
+
+    run_id: str
+    fence: int
+
+    def __str__(self) -> str:
+        """The name of its directory and of its file."""
+        return f"{self.run_id}.{self.fence}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something the sandbox asked for and did not get."""
+
+    reason: str
+    request_digest: str
+
+
+@dataclass
+class Spending:
+    """What a door has let through so far."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    requests: int = 0
+    upstream_status: int = 0
+    """The last error status of the upstream that was not followed by a success; 0 where there is none."""
+    refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+    def document(self) -> dict[str, Any]:
+        """The form in which it is stored and told."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": round(self.cost_usd, 6),
+            "requests": self.requests,
+            "upstream_status": self.upstream_status,
+            "refusals": [{"reason": refusal.reason, "request_digest": refusal.request_digest} for refusal in self.refusals],
+        }
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Spending":
+        """Read back what `document` gave."""
+        refusals = [Refusal(str(item["reason"]), str(item["request_digest"])) for item in document.pop("refusals")]
+        return cls(**document, refusals=refusals)
+
+
+@dataclass
+class Door:
+    """One attempt's way out."""
+
+    key: DoorKey
+    token: SecretStr
+    credential: SecretBytes
+    max_cost_usd: float
+    journal: Path
+    spending: Spending = field(default_factory=Spending)
+
+    def __post_init__(self) -> None:
+        """Go on from what was spent before this process was restarted."""
+        if self.journal.exists():
+            self.spending = Spending.of(cast("dict[str, Any]", json.loads(self.journal.read_text())))
+
+    def admits(self, token: str) -> bool:
+        """Whether the caller holds this door's token; in constant time."""
+        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.token.get_secret_value().encode())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is used up."""
+        return self.spending.cost_usd >= self.max_cost_usd
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Remember a refusal, once for each kind of request."""
+        if refusal not in self.spending.refusals and len(self.spending.refusals) < MAX_REFUSALS:
+            self.spending.refusals.append(refusal)
+            self._save()
+
+    def charge(self, meter: ResponseMeter, status: int) -> None:
+        """Add one response; a failed one costs nothing but is remembered."""
+        spending = self.spending
+        spending.requests += 1
+        spending.upstream_status = status if status >= 400 else 0  # noqa: PLR2004 - RFC 9110 §15.5
+        spending.input_tokens += meter.input_tokens
+        spending.output_tokens += meter.output_tokens
+        spending.cost_usd += meter.cost_usd
+        self._save()
+
+    def _save(self) -> None:
+        """Replace the file at once, so that a kill leaves the old or the new one."""
+        draft = self.journal.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(self.spending.document(), file)
+        draft.replace(self.journal)

@@ -1,0 +1,54 @@
+"""What the runner and the egress process say to each other over the control socket; the runner holds ciphertext only."""
+
+from typing import Annotated
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_serializer
+
+from shared.events.ids import CredentialId, OwnerId, RunId
+from shared.events.payload import Value
+
+
+class OpenDoor(BaseModel):
+    """Ask for a way out for one attempt of a run. Asking again for the same attempt gives the same door, also after a restart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: RunId
+    fence: Annotated[int, Field(ge=1)]
+    token: Annotated[SecretStr, Field(min_length=32, max_length=256)]
+    """What the sandbox will show; made by the runner for this attempt, worth nothing elsewhere."""
+    owner: OwnerId
+    credential_id: CredentialId
+    version: Annotated[int, Field(ge=1)]
+    sealed: Base64Bytes
+    max_cost_usd: Annotated[float, Field(gt=0)]
+
+    @field_serializer("token", when_used="json")
+    def _token(self, token: SecretStr) -> str:
+        return token.get_secret_value()
+
+
+class OpenedDoor(Value):
+    """The directory to mount read-only into the sandbox; `socket_name` is the socket in it."""
+
+    directory: str
+    socket_name: str
+
+
+class RefusedRequest(Value):
+    """A kind of request the sandbox made and did not get."""
+
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    request_digest: str
+
+
+class DoorReport(Value):
+    """What a door has let through so far."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    requests: int = 0
+    upstream_status: int = 0
+    exhausted: bool = False
+    refusals: tuple[RefusedRequest, ...] = ()

@@ -1,0 +1,32 @@
+"""The egress process's variables."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class EgressSettings(BaseSettings):
+    """Read once, at start, from the environment (prefix `EGRESS_`)."""
+
+    model_config = SettingsConfigDict(env_prefix="EGRESS_", frozen=True)
+
+    keyring_file: Path
+    """The private keys that open model keys; 0600, readable by this process alone."""
+    control_socket: Path
+    """Where the runner asks for doors. Its directory decides who may."""
+    sockets_dir: Path
+    """A directory per run is made here; the sandbox gets it read-only."""
+    state_dir: Path
+    """What each run has spent, so that a restart forgets no cost."""
+    anthropic_base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+$")] = "https://api.anthropic.com"
+    """The one upstream of the Anthropic API: scheme, host and port, fixed by the operator."""
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks outside the public internet that the upstream may lie in: a local model server."""
+    ca_bundle: Path | None = None
+    """Certificates to trust instead of the system's."""
+    max_body_bytes: Annotated[int, Field(ge=1_024)] = 32 * 1024 * 1024
+    upstream_idle_seconds: Annotated[float, Field(gt=0)] = 600
+    """How long the upstream may say nothing in the middle of an answer."""

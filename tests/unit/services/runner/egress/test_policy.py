@@ -1,0 +1,125 @@
+"""What a sandbox may ask of the model API, and what it may not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.runner.egress import policy
+
+GOOD: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 100,
+    "stream": True,
+    "system": [{"type": "text", "text": "You work.", "cache_control": {"type": "ephemeral"}}],
+    "tools": [
+        {"name": "Bash", "input_schema": {"type": "object"}},
+        {"type": "custom", "name": "Read"},
+        {"type": "bash_20250124", "name": "bash"},
+    ],
+    "messages": [
+        {"role": "user", "content": "hello"},
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"type": "url", "source": {"type": "url"}}}],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x"}]}]},
+        {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}]},
+    ],
+}
+
+
+def _check(document: object, path: str = "/v1/messages", method: str = "POST") -> policy.Checked:
+    return policy.check(method, path, json.dumps(document).encode())
+
+
+def test_what_an_agent_needs_passes_and_is_serialised_anew() -> None:
+    checked = policy.check("POST", "/v1/messages", b" " + json.dumps(GOOD, indent=3).encode())
+    assert checked.model == "claude-sonnet-4-5"
+    assert checked.stream
+    assert json.loads(checked.body) == GOOD
+    assert not checked.body.startswith(b" ")
+
+
+def _with_block(block: dict[str, Any]) -> dict[str, Any]:
+    return GOOD | {"messages": [{"role": "user", "content": [block]}]}
+
+
+URL = {"type": "url", "url": "https://attacker.example/x"}
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("field_denied", GOOD | {"mcp_servers": [{"type": "url", "url": "https://attacker.example"}]}),
+    ("field_denied", GOOD | {"container": "c"}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": "code_execution_20250522", "name": "code_execution"}]}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": ["custom"], "name": "x"}]}),
+    ("source_denied", _with_block({"type": "image", "source": URL})),
+    ("source_denied", _with_block({"type": "document", "source": {"type": "file", "file_id": "f"}})),
+    ("source_denied", _with_block({"type": "tool_result", "content": [{"type": "image", "source": URL}]})),
+    ("source_denied", _with_block({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": URL}]}})),
+    ("content_denied", _with_block({"type": "container_upload", "file_id": "f"})),
+    ("content_denied", _with_block({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}})),
+    ("content_denied", _with_block({"type": "mcp_tool_use"})),
+    ("content_denied", _with_block({"type": {"x": 1}})),
+    ("source_denied", _with_block({"type": "image", "source": {"type": ["url"]}})),
+    ("model_missing", {key: value for key, value in GOOD.items() if key != "model"}),
+    ("body_invalid", GOOD | {"tools": "all"}),
+]
+
+
+@pytest.mark.parametrize(("reason", "document"), REFUSED)
+def test_the_api_s_own_ways_out_are_refused_by_name(reason: str, document: dict[str, Any]) -> None:
+    with pytest.raises(policy.Refused) as refused:
+        _check(document)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/messages"),
+        ("POST", "/v1/files"),
+        ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/messages/../files"),
+        ("POST", "//v1/messages"),
+        ("DELETE", "/v1/messages"),
+    ],
+)
+def test_other_endpoints_are_refused(method: str, path: str) -> None:
+    with pytest.raises(policy.Refused, match="endpoint_denied"):
+        _check(GOOD, path, method)
+
+
+def test_equal_names_are_refused_at_any_depth() -> None:
+    with pytest.raises(policy.Refused, match="duplicate_key"):
+        policy.check("POST", "/v1/messages", b'{"model": "a", "messages": [{"role": "user", "content": "x", "content": "y"}]}')
+
+
+def test_a_body_nested_without_end_is_refused() -> None:
+    block: dict[str, Any] = {"type": "text", "text": "x"}
+    for _ in range(200):
+        block = {"type": "tool_result", "content": [block]}
+    with pytest.raises(policy.Refused, match="body_too_deep"):
+        _check(_with_block(block))
+    with pytest.raises(policy.Refused, match="body_invalid"):
+        policy.check("POST", "/v1/messages", b"[" * 100_000)
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(
+        lambda v: json.dumps(v).encode()
+    )
+)
+def test_anything_else_is_a_refusal_and_nothing_worse(body: bytes) -> None:
+    with pytest.raises(policy.Refused):
+        policy.check("POST", "/v1/messages", body)
+
+
+def test_betas_that_open_server_side_abilities_are_left_out() -> None:
+    assert (
+        policy.betas("claude-code-20250219, mcp-client-2025-04-04,files-api-2025-04-14,interleaved-thinking-2025-05-14,")
+        == "claude-code-20250219,interleaved-thinking-2025-05-14"
+    )

@@ -1,0 +1,43 @@
+"""Where the egress process may connect to."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from services.runner.egress.upstream import permitted
+
+LOCAL = (ip_network("127.0.0.0/8"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_the_public_internet_is_open(address: str) -> None:
+    assert permitted(address, ())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104 - refused, not bound
+        "::1",
+        "fe80::1",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:0:0:0:0:80ff:fffe",
+    ],
+)
+def test_everything_else_is_closed_however_it_is_written(address: str) -> None:
+    assert not permitted(address, ())
+
+
+def test_the_operator_opens_a_network() -> None:
+    assert permitted("127.0.0.1", LOCAL)
+    assert permitted("::ffff:127.0.0.1", LOCAL)
+    assert permitted("fd00::1", LOCAL)
+    assert not permitted("10.0.0.1", LOCAL)
