@@ -1,0 +1,1 @@
+"""Postgres for the services that keep state: transactions, migrations, outbox and inbox."""

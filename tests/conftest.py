@@ -1,0 +1,3 @@
+"""The real servers that tests ask for by fixture."""
+
+pytest_plugins = ["tests.servers.postgres"]
