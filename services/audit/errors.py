@@ -1,0 +1,34 @@
+"""What can be wrong with the trail. None of these is retryable: each needs a person, or better input."""
+
+
+class AuditError(Exception):
+    """The trail cannot be kept, or cannot be proved."""
+
+
+class ProofInvalid(AuditError):
+    """A Merkle proof does not prove what it claims."""
+
+    def __init__(self, what: str, *, expected: bytes, got: bytes) -> None:
+        super().__init__(f"{what}: expected {expected.hex()}, got {got.hex()}")
+        self.expected = expected
+        self.got = got
+
+
+class ProofMalformed(AuditError):
+    """A Merkle proof cannot be a proof: a wrong number or length of hashes, or sizes that no log has."""
+
+
+class CheckpointInvalid(AuditError):
+    """A checkpoint is malformed, or not signed by the expected key."""
+
+
+class KeyUnusable(AuditError):
+    """A signing or verifier key cannot be used: absent, malformed, or readable by others."""
+
+
+class EntryInvalid(AuditError):
+    """An exported entry cannot be read back."""
+
+
+class TrailBroken(AuditError):
+    """The stored log contradicts a checkpoint that was published: nothing more is appended or signed until a person has looked."""
