@@ -1,0 +1,185 @@
+"""Messages that leave a service: written in the transaction that changes its state, published afterwards by one relay.
+
+A message is published if and only if that transaction committed; published at least once, always under the same message id, in the order
+in which the rows were written. It is deleted only after `publish` has returned, which means that NATS has stored it.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+
+from shared.events.envelope import Envelope
+from shared.store.database import Connection, Database
+from shared.store.errors import StoreUnavailable, translate_connecting
+from shared.store.schemas import checked
+
+if TYPE_CHECKING:
+    Session = asyncpg.Connection[asyncpg.Record]
+else:
+    Session = Any
+
+log = structlog.get_logger(__name__)
+
+_STREAMS = {"cmd": "CMD", "evt": "EVT"}
+_LOCK_SPACE = 0x6F757462  # "outb"
+_LEAD_AGAIN_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_RECONNECT_SECONDS = 0.5
+_BATCH = 100
+_BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """One message that waits. `message_id` becomes its `Nats-Msg-Id`; `payload` are the exact bytes."""
+
+    id: int
+    stream: str
+    subject: str
+    message_id: str
+    payload: bytes
+    created_at: datetime
+
+
+Publish = Callable[[OutboxRow], Awaitable[None]]
+"""Returns once the row is stored by NATS. May raise: the row is then tried again, and nothing behind it overtakes it."""
+
+
+class Outbox:
+    """The table `<schema>.outbox`.
+
+    Ids are given out when a row is written, not when it is committed. So a transaction that moves a task locks that task's row first:
+    then what is said about one task stands here in the order in which it happened.
+    """
+
+    def __init__(self, schema: str) -> None:
+        self.schema = checked(schema)
+        self.channel = f"{schema}_outbox"
+        self._insert = (
+            f"with row as (insert into {schema}.outbox (stream, subject, message_id, payload) values ($1, $2, $3, $4) returning id) "  # noqa: S608
+            f"select pg_notify('{self.channel}', '') from row"
+        )
+        self._waiting = f"select id, stream, subject, message_id, payload, created_at from {schema}.outbox order by id limit {_BATCH}"  # noqa: S608
+        self._delete = f"delete from {schema}.outbox where id = any($1::bigint[])"  # noqa: S608
+        self._oldest = f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from {schema}.outbox"  # noqa: S608
+
+    async def enqueue(self, connection: Connection, envelope: Envelope[Any]) -> None:
+        """Send a command or fact when this transaction commits."""
+        stream = _STREAMS[envelope.data.KIND]
+        await self.enqueue_raw(connection, stream, envelope.nats_subject, envelope.encode(), envelope.id)
+
+    async def enqueue_raw(self, connection: Connection, stream: str, subject: str, payload: bytes, message_id: str) -> None:
+        """Send these bytes when this transaction commits: a blob of bytes on any stream, a key of a bucket."""
+        if not connection.is_in_transaction():
+            raise RuntimeError("a message enters the outbox in the transaction that it tells of")
+        await connection.execute(self._insert, stream, subject, message_id, payload)
+
+    async def waiting(self, connection: Connection) -> list[OutboxRow]:
+        """The next rows to publish, in order."""
+        return [OutboxRow(**dict(row)) for row in await connection.fetch(self._waiting)]
+
+    async def delete(self, connection: Connection, row_ids: list[int]) -> None:
+        """Forget rows that are published."""
+        await connection.execute(self._delete, row_ids)
+
+    async def oldest_seconds(self, connection: Connection) -> float:
+        """How long the first row has waited; 0 where none waits. A figure that grows means that nothing goes out."""
+        return await connection.fetchval(self._oldest)
+
+
+class Relay:
+    """Publishes what an outbox holds. Any number may run: the one that holds the advisory lock works, the others wait for it.
+
+    A relay that lost its lock without noticing can at worst publish rows again that its successor publishes too, under the same ids.
+    """
+
+    def __init__(self, database: Database, outbox: Outbox, publish: Publish) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._publish = publish
+        self._lock_key = zlib.crc32(outbox.schema.encode()) & 0x7FFFFFFF
+        self.leading = asyncio.Event()
+        """Set while this relay is the one that publishes."""
+
+    async def run(self) -> None:
+        """Work until cancelled. Restarts of Postgres and failures to publish are logged and waited out."""
+        while True:
+            try:
+                await self._session()
+            except StoreUnavailable as error:
+                log.warning("relay_lost_database", schema=self._outbox.schema, reason=str(error))
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _session(self) -> None:
+        connection = await self._database.connect(application_name=f"{self._outbox.schema}_relay")
+        try:
+            await self._lead(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            if (ours := translate_connecting(error)) is None:
+                raise
+            raise ours from error
+        finally:
+            self.leading.clear()
+            connection.terminate()  # not `close`: the server frees the lock at once, whatever state the session is in
+
+    async def _lead(self, connection: Session) -> None:
+        woken = asyncio.Event()
+
+        def wake(*_about: object) -> None:
+            woken.set()
+
+        connection.add_termination_listener(wake)
+        # Not the waiting form of the lock: a statement that waits keeps a snapshot, and with it every dead row of the database.
+        while not await connection.fetchval("select pg_try_advisory_lock($1::int, $2::int)", _LOCK_SPACE, self._lock_key):  # noqa: ASYNC110
+            await asyncio.sleep(_LEAD_AGAIN_SECONDS)
+        await connection.add_listener(self._outbox.channel, wake)
+        self.leading.set()
+        log.info("relay_leads", schema=self._outbox.schema)
+        while True:
+            woken.clear()
+            while await self._publish_batch(connection):
+                pass
+            await _wait(woken, _POLL_SECONDS)
+
+    async def _publish_batch(self, connection: Session) -> int:
+        """Publish the first rows one after the other, then delete those that are out; gives how many."""
+        published: list[int] = []
+        try:
+            for row in await self._outbox.waiting(connection):
+                await self._publish_until_stored(row, connection)
+                published.append(row.id)
+        finally:
+            if published and not connection.is_closed():
+                await asyncio.shield(self._outbox.delete(connection, published))
+        return len(published)
+
+    async def _publish_until_stored(self, row: OutboxRow, connection: Session) -> None:
+        """Try until it is out: a row that cannot be published stops those behind it, loudly, rather than being lost."""
+        failures = 0
+        while True:
+            try:
+                return await self._publish(row)
+            except Exception as error:
+                log.exception("relay_cannot_publish", schema=self._outbox.schema, subject=row.subject, row_id=row.id, failures=failures + 1)
+                await asyncio.sleep(_backoff(failures))
+                failures += 1
+                if connection.is_closed():
+                    raise StoreUnavailable("the relay's session ended while it could not publish") from error
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _backoff(failures: int) -> float:
+    return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
