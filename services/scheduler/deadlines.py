@@ -1,0 +1,56 @@
+"""How long each wait may last, how often a step is sent again, and which states wait without a deadline. Durations only, no clock."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.scheduler.task import Task
+from shared.events.values import TaskState
+
+Seconds = Annotated[float, Field(gt=0)]
+Sends = Annotated[int, Field(ge=1, le=10)]
+
+WITHOUT_DEADLINE: Final = {
+    TaskState.QUEUED: "waits for a slot of its owner; every task that holds one has a deadline, and the sweep offers free slots again",
+    TaskState.BLOCKED: "waits for other tasks, each of which ends; no task enters it yet",
+    TaskState.AWAITING_BUDGET: "waits for a person; no task enters it yet",
+}
+"""The states that wait for something which itself ends, and why that is enough."""
+
+
+class Rules(BaseModel):
+    """The durations and bounds of a task's life. The service's settings are these, so that operators and tests can change them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prepare_seconds: Seconds = 600
+    """Per try of `git.prepare`."""
+    prepare_sends: Sends = 3
+    start_seconds: Seconds = 7_200
+    """Per try of `runner.start`, until `run.started`: generous, because the command may stand in the queue for a runner's slot."""
+    start_sends: Sends = 2
+    run_slack_seconds: Seconds = 180
+    """Added to the run's own wall limit: image, checkout, harvest, and a redelivery after a lost runner."""
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    """Starts of one run (fences) before the runners are called lost."""
+    publish_seconds: Seconds = 600
+    """Per try of `git.publish`."""
+    publish_sends: Sends = 3
+    approval_seconds: Seconds = 14 * 86_400
+    """How long a change waits for a person: long, but shorter than the blobs it would be made from are kept."""
+    cancel_seconds: Seconds = 120
+    """How long a cancelled run may take to say how it ended."""
+    tombstone_seconds: Seconds = 3_600
+    """How long a cancel waits for the submit it overtook."""
+
+
+def after(now: datetime, seconds: float) -> datetime:
+    """The deadline `seconds` from now."""
+    return now + timedelta(seconds=seconds)
+
+
+def of_attempt(task: Task, now: datetime, rules: Rules) -> datetime:
+    """The deadline of an attempt that just started: the run's own wall limit and the slack."""
+    wall_seconds = task.order.limits.wall_seconds if task.order is not None else 0
+    return after(now, wall_seconds + rules.run_slack_seconds)

@@ -1,0 +1,102 @@
+"""A task as the scheduler knows it: one frozen value that says everything `decide` needs. It must never do I/O or read a clock."""
+
+from datetime import datetime
+from typing import Self, TypeVar
+
+from shared.events.commands import SchedulerSubmit
+from shared.events.ids import EventId, GitSha, OwnerId, RunId, TaskId
+from shared.events.payload import Value
+from shared.events.values import ENDED, BlobRef, CredentialRef, Fate, Purpose, TaskState
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """A value that the task's state guarantees. Its absence is a fault of the table: the state was entered without what it needs."""
+    if value is None:
+        raise AssertionError("the state was entered without what it needs")
+    return value
+
+
+class Step(Value):
+    """The one command whose ending a state waits for, and the tries of it that went unanswered before."""
+
+    command_type: str
+    command_id: EventId
+    """The newest try: the awaited one."""
+    earlier: tuple[EventId, ...] = ()
+
+    @property
+    def sends(self) -> int:
+        """How often this step's command was sent."""
+        return len(self.earlier) + 1
+
+
+class RunResult(Value):
+    """What the accepted `run.finished` said, as far as publishing needs it."""
+
+    tree_sha: GitSha
+    result: BlobRef
+    finished_at: datetime
+
+
+class Task(Value):
+    """A task's whole state. Every change makes a new value; the repository stores it as JSON."""
+
+    task_id: TaskId
+    owner: OwnerId
+    state: TaskState
+    cause: EventId
+    """The message that brought the task into its state: what is sent from here is derived from it."""
+    entered_at: datetime
+    deadline_at: datetime | None = None
+    """When `DeadlinePassed` is due; None in the states of `deadlines.WITHOUT_DEADLINE` and in ended ones."""
+
+    order: SchedulerSubmit | None = None
+    """What was ordered; None for a tombstone (a cancel, or the dead-lettering of the submit, came before any submit)."""
+    cancel_requested: bool = False
+    step: Step | None = None
+
+    base_sha: GitSha | None = None
+    workspace: BlobRef | None = None
+
+    run_id: RunId | None = None
+    fence: int = 0
+    """The highest fence seen; 0 while no runner has started the run."""
+    attempts: int = 0
+    fate: Fate | None = None
+    """What was written to the bucket `fate`; once written it stays."""
+    run_result: RunResult | None = None
+
+    change_prepared: bool = False
+    approved: bool = False
+    """A person approved the tree of `run_result`."""
+    approvals: tuple[EventId, ...] = ()
+    """The approvals that counted: none counts twice, even where it is delivered twice."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen to the task any more."""
+        return self.state in ENDED
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether the task takes one of its owner's running slots.
+
+        A push that a person approved holds none: approving must not wait behind the owner's other tasks.
+        """
+        return self.state in (TaskState.PREPARING, TaskState.RUNNING) or (self.state is TaskState.PUBLISHING and not self.approved)
+
+    def credential(self, purpose: Purpose) -> CredentialRef | None:
+        """The first credential of the order with this purpose."""
+        credentials = self.order.credentials if self.order is not None else ()
+        return next((credential for credential in credentials if credential.purpose is purpose), None)
+
+    def to_json(self) -> str:
+        """The task for the jsonb column."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, document: str | bytes) -> Self:
+        """Read a stored task. Unknown fields are ignored, so that a replica of the version before can read on during an upgrade."""
+        return cls.model_validate_json(document, extra="ignore")

@@ -1,0 +1,219 @@
+"""From any sequence of messages (repeated, reordered, stale, forged) a task ends at most once and always can end."""
+
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from services.scheduler.deadlines import WITHOUT_DEADLINE, Rules
+from services.scheduler.decision import DeadlinePassed, Message, SlotFree
+from services.scheduler.table import decide
+from services.scheduler.task import Task
+from shared.events import commands
+from shared.events.envelope import AnyEnvelope
+from shared.events.ids import EventId, RunId, fresh
+from shared.events.payload import Kind
+from shared.events.values import ENDED, PublishPolicy, TaskState
+from tests.unit.services.scheduler.messages import BASE, NOW, OTHER_TREE, TREE, Script, step_of
+
+RULES = Rules(prepare_sends=2, start_sends=2, publish_sends=2, max_attempts=2)
+SECONDS = (1.0, 60.0, 700.0, 8_000.0, 2_000_000.0)
+FENCES = st.integers(1, 5)
+TREES = st.sampled_from([TREE, TREE, TREE, OTHER_TREE])
+
+
+class AnySequence(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = Script.fresh()
+        self.now = NOW
+        self.task: Task | None = None
+        self.heard: list[AnyEnvelope] = []
+        self.said: list[AnyEnvelope] = []
+        self.entered: list[TaskState] = []
+        self.fates: list[str] = []
+        self.approvals = 0
+
+    # --- what happens ---
+
+    def hear(self, message: Message) -> None:
+        before = self.task
+        decision = decide(before, message, self.now, RULES)
+        assert decision == decide(before, message, self.now, RULES), "deciding is pure, ids included"
+        if not isinstance(message, DeadlinePassed | SlotFree):
+            self.heard.append(message)
+            self.approvals += isinstance(message.data, commands.SchedulerApprove)
+        if decision.ignored is not None:
+            assert (decision.task, decision.messages, decision.fate) == (before, (), None)
+        if before is not None and before.ended:
+            assert decision.task == before, "nothing leaves an ended state"
+        self.check_sends(before, message, decision.messages)
+        self.said += decision.messages
+        self.entered += [TaskState(m.type.split(".")[1]) for m in decision.messages if m.data.KIND is Kind.FACT]
+        self.fates += [decision.fate.fate] if decision.fate else []
+        self.task = decision.task
+
+    def check_sends(self, before: Task | None, message: Message, said: tuple[AnyEnvelope, ...]) -> None:
+        """A step's command goes out when its state is entered, and again only when its last try is given up."""
+        sent = [m for m in said if m.data.KIND is Kind.COMMAND]
+        assert len(sent) <= 1
+        if not sent or before is None or before.step is None or before.step.command_type != sent[0].type:
+            return
+        lost = not isinstance(message, DeadlinePassed | SlotFree) and message.type == "command.dead_lettered.v1"
+        assert isinstance(message, DeadlinePassed) or lost
+
+    def cause(self, data: st.DataObject) -> EventId | None:
+        """Mostly a command that was sent, sometimes one that never was."""
+        ids = [m.id for m in self.said if m.data.KIND is Kind.COMMAND]
+        return data.draw(st.sampled_from([*ids[-1:], *ids[::-1], EventId(fresh()), None]))
+
+    def run(self, data: st.DataObject) -> RunId:
+        return data.draw(st.sampled_from([self.script.run, self.script.run, self.script.run, RunId(self.script.task)]))
+
+    def expected(self, held: bool) -> Message:
+        """What happens next when nothing goes wrong: random messages alone would rarely come far."""
+        script, step, fence = self.script, step_of(self.task), self.task.fence if self.task else 0
+        match self.task.state if self.task else None:
+            case TaskState.QUEUED:
+                return SlotFree()
+            case TaskState.PREPARING:
+                return script.prepared(step)
+            case TaskState.RUNNING:
+                return script.finished(step, fence) if fence else script.started(step, 2)
+            case TaskState.PUBLISHING:
+                return script.held(step) if held else script.published(step)
+            case TaskState.AWAITING_APPROVAL:
+                return script.approve()
+            case _:
+                return script.submit()
+
+    @initialize(steps=st.integers(0, 7), held=st.booleans())
+    def a_good_beginning(self, steps: int, held: bool) -> None:
+        for _ in range(steps):
+            if self.task is None or self.task.state is not TaskState.PUBLISHING or held:
+                self.hear(self.expected(held))
+
+    @rule(held=st.booleans())
+    def what_is_expected(self, held: bool) -> None:
+        self.hear(self.expected(held))
+
+    @rule(policy=st.sampled_from(PublishPolicy))
+    def submit(self, policy: PublishPolicy) -> None:
+        self.hear(self.script.submit(policy))
+
+    @rule()
+    def slot(self) -> None:
+        self.hear(SlotFree())
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def time_passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.hear(DeadlinePassed())
+
+    @rule(data=st.data(), well=st.sampled_from([True, True, True, False]))
+    def workspace(self, data: st.DataObject, well: bool) -> None:
+        cause = self.cause(data)
+        self.hear(self.script.prepared(cause) if well else self.script.prepare_failed(cause))
+
+    @rule(data=st.data(), fence=FENCES)
+    def run_begins(self, data: st.DataObject, fence: int) -> None:
+        self.hear(self.script.started(self.cause(data), fence, self.run(data)))
+        self.hear(self.script.checkpointed(self.cause(data), fence))
+
+    @rule(data=st.data(), fence=FENCES, changed=st.sampled_from([True, True, True, False]), base=st.sampled_from([BASE, BASE, OTHER_TREE]))
+    def run_finishes(self, data: st.DataObject, fence: int, changed: bool, base: str) -> None:
+        self.hear(self.script.finished(self.cause(data), fence, changed=changed, run=self.run(data), base=base))
+
+    @rule(data=st.data(), fence=st.integers(0, 5), code=st.sampled_from(["agent_exit", "wall_time", "cancelled"]))
+    def run_fails(self, data: st.DataObject, fence: int, code: str) -> None:
+        self.hear(self.script.run_failed(self.cause(data), fence, code, self.run(data)))
+
+    @rule(data=st.data(), answer=st.sampled_from(["prepared", "held", "held", "published", "failed"]), tree=TREES)
+    def change(self, data: st.DataObject, answer: str, tree: str) -> None:
+        cause = self.cause(data)
+        say: dict[str, AnyEnvelope] = {
+            "prepared": self.script.change_prepared(cause),
+            "held": self.script.held(cause, tree),
+            "published": self.script.published(cause, tree, self.run(data)),
+            "failed": self.script.change_failed(cause),
+        }
+        self.hear(say[answer])
+
+    @rule(what=st.sampled_from(["cancel", "reject"]))
+    def person_stops(self, what: str) -> None:
+        self.hear(self.script.cancel() if what == "cancel" else self.script.reject())
+
+    @rule(tree=TREES)
+    def person_approves(self, tree: str) -> None:
+        self.hear(self.script.approve(tree))
+
+    @rule(
+        data=st.data(),
+        command=st.sampled_from(["git.prepare.v1", "runner.start.v1", "git.publish.v1", "scheduler.submit.v1"]),
+        reason=st.sampled_from(["invalid", "refused", "exhausted", "max_deliveries"]),
+    )
+    def command_is_lost(self, data: st.DataObject, command: str, reason: str) -> None:
+        self.hear(self.script.lost(self.cause(data), command, reason))
+
+    @rule(data=st.data())
+    def anything_again(self, data: st.DataObject) -> None:
+        if self.heard:
+            self.hear(data.draw(st.sampled_from(self.heard)))
+
+    # --- what always holds ---
+
+    @invariant()
+    def every_waiting_state_has_a_deadline_or_is_listed(self) -> None:
+        if self.task is not None and not self.task.ended:
+            assert (self.task.deadline_at is None) == (self.task.state in WITHOUT_DEADLINE)
+        if self.task is not None and self.task.ended:
+            assert (self.task.deadline_at, self.task.step) == (None, None)
+
+    @invariant()
+    def it_ends_once_and_says_each_state_it_enters_once(self) -> None:
+        assert sum(state in ENDED for state in self.entered) <= 1
+        if self.task is not None and self.task.state is not TaskState.SUBMITTED:
+            assert self.entered[-1] is self.task.state
+        assert all(a is not b for a, b in zip(self.entered, self.entered[1:], strict=False))
+        assert len({message.id for message in self.said}) == len(self.said)
+
+    @invariant()
+    def a_run_has_one_fate_and_a_run_that_is_over_has_one(self) -> None:
+        assert len(self.fates) <= 1
+        if self.task is not None and self.task.run_id is not None and (self.task.ended or self.task.run_result is not None):
+            assert len(self.fates) == 1
+
+    @invariant()
+    def pushes_are_bounded_and_approved_ones_were_approved(self) -> None:
+        pushes = [message.data for message in self.said if isinstance(message.data, commands.GitPublish)]
+        first_tries = {
+            message.causationid for message in self.said if isinstance(message.data, commands.GitPublish) and message.data.approved
+        }
+        assert len(first_tries) <= self.approvals
+        assert all(push.tree_sha == TREE for push in pushes)
+        assert sum(push.approved for push in pushes) <= self.approvals * RULES.publish_sends
+
+    @invariant()
+    def it_survives_being_stored(self) -> None:
+        if self.task is not None:
+            assert Task.from_json(self.task.to_json()) == self.task
+
+    @invariant()
+    def it_ends_when_nobody_answers_any_more(self) -> None:
+        task, now = self.task, self.now
+        for _ in range(20):
+            if task is None or task.ended:
+                return
+            if task.state is TaskState.QUEUED:
+                task = decide(task, SlotFree(), now, RULES).task
+                continue
+            assert task.deadline_at is not None
+            now = max(now, task.deadline_at)
+            task = decide(task, DeadlinePassed(), now, RULES).task
+        raise AssertionError("silence must end a task")
+
+
+TestAnySequence: Any = AnySequence.TestCase
+TestAnySequence.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
