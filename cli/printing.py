@@ -1,4 +1,7 @@
-"""What is shown: for people on a terminal, JSON for machines. Text that users or agents wrote is data: control characters never reach a terminal."""
+"""What is shown: for people on a terminal, JSON for machines.
+
+Text that users or agents wrote is data: control characters never reach a terminal.
+"""
 
 import json
 import sys

@@ -82,7 +82,8 @@ def add_credential(
 ) -> None:
     """Store a git token or a model key. Its value is sealed at once for the one service that uses it; nobody can read it back.
 
-    Examples: `./async-code credential add git_token --host example.com` · `./async-code credential add model_key --vendor anthropic --file key.txt`
+    Examples: `./async-code credential add git_token --host example.com` ·
+    `./async-code credential add model_key --vendor anthropic --file key.txt`
     """
     if file is None:
         value = str(typer.prompt("Value", hide_input=True, err=True))

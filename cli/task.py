@@ -31,7 +31,8 @@ def create(
 ) -> None:
     """Hand in a task.
 
-    Examples: `./async-code task create -p web "Fix the flaky login test" --watch` · `./async-code task create -p web -a shell - < codemod.sh`
+    Examples: `./async-code task create -p web "Fix the flaky login test" --watch` ·
+    `./async-code task create -p web -a shell - < codemod.sh`
     """
     client = current().client
     owner = named(client, "/v1/projects", project, "project")
@@ -107,9 +108,8 @@ def apply(
     if not patch:
         raise CliError("The task changed nothing.")
     # git refuses paths that leave the tree or lie in .git; options end before anything the task could have named.
-    done = subprocess.run(
-        ["git", "apply", "--3way", "--whitespace=nowarn", "-"], cwd=directory, input=patch, capture_output=True, check=False
-    )  # noqa: S607
+    command = ["git", "apply", "--3way", "--whitespace=nowarn", "-"]
+    done = subprocess.run(command, cwd=directory, input=patch, capture_output=True, check=False)
     if done.returncode != 0:
         raise CliError(
             printing.clean(done.stderr.decode(errors="replace")).strip(), "Commit or stash your own changes, or check out the task's base."
