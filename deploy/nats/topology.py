@@ -193,7 +193,7 @@ def _consumes(stream: Stream | Mirror, durable: Durable) -> tuple[str, ...]:
     return (f"$JS.API.CONSUMER.INFO.{stream}.{durable}", f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}", f"$JS.ACK.{stream}.{durable}.>")
 
 
-def _reads(*streams: Stream) -> tuple[str, ...]:
+def _reads(*streams: Stream | Mirror) -> tuple[str, ...]:
     return tuple(f"$JS.API.DIRECT.GET.{stream}" for stream in streams)
 
 
@@ -282,6 +282,7 @@ USERS: tuple[UserSpec, ...] = (
         publish=(
             *(f"$JS.API.STREAM.INFO.{mirror}" for mirror in Mirror),
             *(subject for mirror in Mirror for subject in _consumes(mirror, Durable.AUDIT)),
+            *_reads(*Mirror),  # in the origin's order, from where its own log ends: see decision 0008
         ),
         subscribe=("rpc.audit.>",),
         answers=True,
