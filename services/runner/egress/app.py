@@ -10,7 +10,7 @@ from aiohttp import web
 from services.runner.egress import upstream
 from services.runner.egress.control import Control
 from services.runner.egress.settings import EgressSettings
-from shared.secrets.keyring import Keyring
+from shared.secrets import Keyring
 from shared.telemetry.health import HealthServer, HealthSettings
 
 log = structlog.get_logger()

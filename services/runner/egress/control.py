@@ -1,24 +1,23 @@
 """The control socket: the runner opens, asks after and closes doors. Who may connect is decided by the socket's directory and mode."""
 
+import os
 import re
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import structlog
 from aiohttp import web
-from pydantic import SecretBytes, ValidationError
+from pydantic import ValidationError
 
 from services.runner.egress.doors import Door, DoorKey
 from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
 from shared.events.values import Purpose
-from shared.secrets.errors import SecretsError
-from shared.secrets.keyring import Keyring
-from shared.secrets.sealing import Context
-from shared.telemetry import redaction
+from shared.secrets import Context, Keyring, SecretsError
 
 log = structlog.get_logger()
 
@@ -70,18 +69,12 @@ class Control:
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
         context = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
         credential = self._keyring.open(asked.sealed, context)
-        redaction.forget(credential.get_secret_value())
         journal = self._settings.state_dir / f"{key}.json"
-        door = Door(key, asked.token, SecretBytes(credential.get_secret_value()), asked.max_cost_usd, journal)
+        door = Door(key, asked.token, credential, asked.max_cost_usd, journal)
         proxy = Proxy(door, self._client, self._settings.anthropic_base_url.rstrip("/"), self._settings.max_body_bytes)
-        # A sandbox may have the directory mounted already: after a restart its inode must stay, only the socket in it is new.
-        directory.mkdir(mode=0o755, exist_ok=True)
-        path = directory / SOCKET_NAME
-        path.unlink(missing_ok=True)
         runner = web.AppRunner(proxy.application, access_log=None)
         await runner.setup()
-        await web.UnixSite(runner, str(path)).start()
-        path.chmod(0o666)  # the sandbox's user has no name here; the directory above lets nobody else come this far
+        await web.SockSite(runner, _socket(directory)).start()
         self._doors[str(key)] = _Opened(door, runner)
         log.info("door_opened", run=str(key))
 
@@ -115,6 +108,24 @@ class Control:
         (self._settings.state_dir / f"{key}.json").unlink(missing_ok=True)
         log.info("door_closed", run=key)
         return DoorReport() if opened is None else _report(opened.door)
+
+
+def _socket(directory: Path) -> socket.socket:
+    """The sandbox's socket, bound.
+
+    A sandbox may have the directory mounted already: after a restart its inode must stay, only the socket in it is new.
+    """
+    directory.mkdir(mode=0o755, exist_ok=True)
+    path = directory / SOCKET_NAME
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    place = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        bound.bind(f"/proc/self/fd/{place}/{SOCKET_NAME}")  # an address has room for 107 bytes (unix(7)), a state directory may be longer
+    finally:
+        os.close(place)
+    path.chmod(0o666)  # the sandbox's user has no name here; the directory above lets nobody else come this far
+    return bound
 
 
 def _report(door: Door) -> DoorReport:

@@ -1,0 +1,150 @@
+"""The `claude-code` agent: Claude Code without a terminal, its requests going through the run's door.
+
+Its event stream is untrusted: what it runs can write into it. So it ended well only if its process did *and* its last event says so, and
+what it spent is what the door metered. Flags and traps: the agent's own documentation, and each was tried in a sandbox.
+"""
+
+import json
+from typing import Any, cast
+
+from services.runner.agents.adapter import Assignment, Ending
+from services.runner.container import DOOR
+from services.runner.sandbox import Program
+from shared.events.output import MAX_TEXT, AgentEvent
+
+PORT = 8080
+_SIGNALLED = 128
+_KILLS = (_SIGNALLED + 9, _SIGNALLED + 15)
+
+PREFACE = "Work on this task in the repository in the current directory. Leave the result in the files; it is taken from there.\n\n"
+"""Stands before every prompt: one that begins with `/` would otherwise run as a command of the agent."""
+
+ENVIRONMENT = {
+    "HOME": "/home/agent",
+    "CLAUDE_CONFIG_DIR": "/home/agent/.claude",
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_MAX_RETRIES": "4",
+    "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{PORT}",
+}
+
+FLAGS = (
+    *("-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
+    # What a repository brings along must not run at start: its settings' hooks, its MCP servers. CLAUDE.md is still read.
+    *("--setting-sources", "user,project", "--strict-mcp-config", "--settings", '{"disableAllHooks":true}'),
+    # Both run on the vendor's servers, which would be a way out; the egress process refuses them as well.
+    *("--disallowedTools", "WebSearch,WebFetch"),
+)
+
+UNAUTHORISED = frozenset({401, 403})
+REFUSED = frozenset({400, 404, 413, 422})
+
+
+class ClaudeCode:
+    """Runs `claude -p` with the prompt on standard input."""
+
+    name = "claude-code"
+    needs_model = True
+
+    def program(self, assignment: Assignment) -> Program:
+        """See Agent."""
+        if assignment.door is None:
+            raise ValueError("claude-code needs a door")
+        model = ("--model", assignment.model) if assignment.model else ()
+        limits = ("--max-turns", str(assignment.limits.max_turns), "--max-budget-usd", str(assignment.limits.max_cost_usd))
+        joint = ("/usr/local/lib/async-code/with-door", f"{DOOR}/{assignment.door.socket_name}", str(PORT))
+        return Program(
+            argv=(*joint, "/usr/local/bin/claude", *FLAGS, *limits, *model),
+            stdin=(PREFACE + assignment.prompt).encode("utf-8", "surrogatepass"),
+            environment={**ENVIRONMENT, "ANTHROPIC_API_KEY": assignment.door.token.get_secret_value()},
+        )
+
+    def parse(self, line: str) -> AgentEvent | None:
+        """See Agent. Types that are unknown, or tell nothing to a person, are skipped."""
+        try:
+            document: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            return _event("log", line) if line.strip() else None
+        if not isinstance(document, dict):
+            return _event("log", line)
+        event = cast("dict[str, Any]", document)
+        match event.get("type"):
+            case "assistant" | "user":
+                return _block(event)
+            case "result":
+                return _event("result", _text(event.get("result")), _subtype(event))
+            case _:
+                return None
+
+    def verdict(self, ending: Ending) -> str | None:
+        """See Agent."""
+        result = ending.last.name if ending.last is not None and ending.last.kind == "result" else ""
+        if ending.exit_code == 0 and result == "success":
+            return None  # also where its last response used the budget up: nothing was refused any more
+        if ending.spending.exhausted:
+            return "budget_exceeded"
+        if result in _SUBTYPES:
+            return _SUBTYPES[result]
+        if ending.exit_code in _KILLS:
+            return "agent_killed"
+        return _of_upstream(ending.spending.upstream_status) or "agent_exit"
+
+
+_SUBTYPES = {"error_max_turns": "agent_max_turns", "error_max_budget_usd": "budget_exceeded"}
+
+
+def _of_upstream(status: int) -> str | None:
+    if status == 0:
+        return None
+    if status in UNAUTHORISED:
+        return "model_auth"
+    return "model_request_refused" if status in REFUSED else "model_overloaded"
+
+
+def _subtype(event: dict[str, Any]) -> str:
+    """`success` only where the event does not contradict itself: API errors come as `success` with `is_error`."""
+    subtype = _text(event.get("subtype"))[:64]
+    return "error" if subtype == "success" and event.get("is_error") is not False else subtype
+
+
+def _block(event: dict[str, Any]) -> AgentEvent | None:
+    """The content block of a message; the stream has one event for each."""
+    message: Any = event.get("message")
+    content: Any = cast("dict[str, Any]", message).get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return _event("message", content) if event["type"] == "assistant" else None
+    blocks = (
+        [cast("dict[str, Any]", block) for block in cast("list[Any]", content) if isinstance(block, dict)]
+        if isinstance(content, list)
+        else []
+    )
+    for block in blocks:
+        match block.get("type"):
+            case "text" if event["type"] == "assistant":
+                return _event("message", _text(block.get("text")))
+            case "tool_use":
+                return _event("tool_call", _text(block.get("input")), _text(block.get("name"))[:256])
+            case "tool_result":
+                return _event("tool_result", _result_text(block.get("content")))
+            case _:
+                continue
+    return None
+
+
+def _result_text(content: Any) -> str:
+    if not isinstance(content, list):
+        return _text(content)
+    parts = (cast("dict[str, Any]", part).get("text") for part in cast("list[Any]", content) if isinstance(part, dict))
+    return "\n".join(_text(part) for part in parts if part is not None)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _event(kind: Any, text: str, name: str = "") -> AgentEvent:
+    # Lone surrogates, which JSON can spell, cannot be encoded again.
+    whole = text.encode("utf-8", "replace").decode()
+    return AgentEvent(kind=kind, text=whole[:MAX_TEXT], name=name.encode("utf-8", "replace").decode(), truncated=len(whole) > MAX_TEXT)

@@ -1,0 +1,119 @@
+"""Doors by the egress process's control socket. What passes through here is ciphertext and counts, never a key."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from pydantic import SecretStr, ValidationError
+from shared.bus.connection import Bus
+
+from services.runner.doors import Door, DoorRequest, Refused, Spending
+from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
+from services.runner.errors import CredentialMissing
+from shared.bus.errors import Refused as AnswerRefused
+from shared.bus.errors import Transient
+from shared.events.ids import RunId
+from shared.events.questions import AskSealedCredential
+from shared.events.values import Usage
+
+TIMEOUT = aiohttp.ClientTimeout(total=15)
+
+
+class EgressUnreachable(Transient):
+    """The egress process does not answer."""
+
+
+class EgressClient:
+    """The Egress of a deployment with models."""
+
+    def __init__(self, bus: Bus, control_socket: Path) -> None:
+        self._bus = bus
+        self._control_socket = control_socket
+        self._opened: dict[str, OpenDoor] = {}
+
+    async def open(self, request: DoorRequest) -> Door:
+        """See Egress."""
+        if request.credential is None:
+            raise CredentialMissing(f"run {request.run_id} names no model key")
+        question = AskSealedCredential(
+            owner=request.owner,
+            task_id=request.task_id,
+            credential_id=request.credential.credential_id,
+            version=request.credential.version,
+        )
+        try:
+            sealed = (await self._bus.ask(question)).sealed
+        except AnswerRefused as error:
+            raise CredentialMissing(f"the model key of run {request.run_id} is not there any more") from error
+        wanted = OpenDoor.model_construct(
+            run_id=request.run_id,
+            fence=request.fence,
+            token=SecretStr(secrets.token_urlsafe(32)),
+            owner=request.owner,
+            credential_id=request.credential.credential_id,
+            version=request.credential.version,
+            sealed=sealed,
+            max_cost_usd=request.max_cost_usd,
+        )
+        opened = await self._ask_for(wanted)
+        self._opened[_key(request.run_id, request.fence)] = wanted
+        return Door(Path(opened.directory), opened.socket_name, wanted.token)
+
+    async def spending(self, run_id: RunId, fence: int) -> Spending:
+        """See Egress. A door that a restart of the egress process closed is opened again: the sandbox's next request finds it."""
+        status, body = await self._call("GET", f"/doors/{_key(run_id, fence)}")
+        wanted = self._opened.get(_key(run_id, fence))
+        if status == HTTPStatus.NOT_FOUND and wanted is not None:
+            await self._ask_for(wanted)
+            status, body = await self._call("GET", f"/doors/{_key(run_id, fence)}")
+        return _spending(body) if status == HTTPStatus.OK else Spending()
+
+    async def close(self, run_id: RunId, fence: int) -> Spending:
+        """See Egress."""
+        status, body = await self._call("DELETE", f"/doors/{_key(run_id, fence)}")
+        self._opened.pop(_key(run_id, fence), None)
+        return _spending(body) if status == HTTPStatus.OK else Spending()
+
+    async def close_all(self) -> None:
+        """See Egress."""
+        self._opened.clear()
+        await self._call("DELETE", "/doors")
+
+    async def ready(self) -> None:
+        """Raises EgressUnreachable."""
+        await self._call("GET", "/doors/none")
+
+    async def _ask_for(self, wanted: OpenDoor) -> OpenedDoor:
+        status, body = await self._call("POST", "/doors", json.loads(wanted.model_dump_json()))
+        if status == HTTPStatus.FORBIDDEN:
+            raise CredentialMissing(f"the model key of run {wanted.run_id} cannot be opened")
+        try:
+            return OpenedDoor.model_validate_json(body)
+        except ValidationError as error:
+            raise EgressUnreachable(f"the egress process answered {status}") from error
+
+    async def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+        connector = aiohttp.UnixConnector(str(self._control_socket))
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session,
+                session.request(method, f"http://egress{path}", json=document) as answer,
+            ):
+                return answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise EgressUnreachable("the egress process does not answer") from error
+
+
+def _key(run_id: RunId, fence: int) -> str:
+    return f"{run_id}.{fence}"
+
+
+def _spending(body: bytes) -> Spending:
+    report = DoorReport.model_validate_json(body)
+    usage = Usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens, cost_usd=report.cost_usd, requests=report.requests)
+    refusals = tuple(Refused(refusal.reason, refusal.request_digest) for refusal in report.refusals)
+    return Spending(usage, report.upstream_status, report.exhausted, refusals)

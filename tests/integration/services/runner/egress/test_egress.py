@@ -1,0 +1,200 @@
+"""The egress process as a sandbox meets it: a socket, a worthless token, and nothing else that works."""
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from deploy.embedded.scripted_model import Fail, Say, ScriptedModel
+from tests.servers.egress import EgressProcess
+
+KEY = "sk-ant-api03-planted-model-key-0123456789"
+TOKEN = "t" * 32
+BODY: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 10,
+    "stream": True,
+    "tools": [{"name": "Bash"}],
+    "messages": [{"role": "user", "content": "x"}],
+}
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ScriptedModel]:
+    model = ScriptedModel([Say("hello")], key=KEY)
+    yield model
+    await model.stop()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose sockets fit into an address."""
+    with tempfile.TemporaryDirectory(prefix="ac-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+async def egress(model: ScriptedModel, short_path: Path) -> AsyncIterator[EgressProcess]:
+    process = EgressProcess(short_path, await model.start())
+    await process.start()
+    yield process
+    process.stop()
+
+
+async def ask(
+    socket: Path, body: Any = BODY, *, token: str = TOKEN, path: str = "/v1/messages", headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """A request as the sandbox makes it."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
+        session.post(f"http://door{path}", json=body, headers={"x-api-key": token, **(headers or {})}) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_the_real_key_goes_out_and_the_answer_comes_back_metered(egress: EgressProcess, model: ScriptedModel) -> None:
+    door = egress.door(KEY)
+    socket = await egress.open(door)
+    status, text = await ask(
+        socket,
+        path="/v1/messages?beta=true",
+        headers={"anthropic-beta": "x-1,mcp-client-1", "x-forwarded-for": "1.2.3.4", "authorization": "Bearer own"},
+    )
+    assert status == 200
+    assert "hello" in text
+    sent = {name.lower(): value for name, value in model.headers[0].items()}
+    assert sent["x-api-key"] == KEY
+    assert sent["anthropic-beta"] == "x-1"
+    assert "authorization" not in sent
+    assert "x-forwarded-for" not in sent
+    report = await egress.report(door)
+    assert (report.requests, report.input_tokens, report.output_tokens) == (1, 1_000, 200)
+    assert report.cost_usd == pytest.approx(0.006)
+
+
+async def test_without_the_token_nothing_goes_out(egress: EgressProcess, model: ScriptedModel) -> None:
+    door = egress.door(KEY)
+    socket = await egress.open(door)
+    assert (await ask(socket, token="wrong"))[0] == 400
+    assert (await ask(socket, token=KEY))[0] == 400
+    assert model.headers == []
+    assert {refusal.reason for refusal in (await egress.report(door)).refusals} == {"token_wrong"}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "encoding", "reason"),
+    [
+        ({"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "/v1/messages", "identity", "server_tool_denied"),
+        ({}, "/v1/files", "identity", "endpoint_denied"),
+        ({}, "/v1/messages?upstream=other", "identity", "query_denied"),
+        ({}, "/v1/messages", "x-unknown", "encoding_denied"),
+    ],
+)
+async def test_other_ways_out_are_refused_and_said(  # noqa: PLR0917 - fixtures and cases
+    egress: EgressProcess, model: ScriptedModel, change: dict[str, Any], path: str, encoding: str, reason: str
+) -> None:
+    door = egress.door(KEY)
+    status, text = await ask(await egress.open(door), BODY | change, path=path, headers={"content-encoding": encoding})
+    assert (status, reason in text) == (400, True)
+    assert model.headers == []
+    assert [refusal.reason for refusal in (await egress.report(door)).refusals] == [reason]
+
+
+async def test_a_budget_stops_after_the_response_that_used_it_up(egress: EgressProcess) -> None:
+    door = egress.door(KEY, max_cost_usd=0.01)
+    socket = await egress.open(door)
+    assert [(await ask(socket))[0] for _ in range(4)] == [200, 200, 400, 400]
+    report = await egress.report(door)
+    assert report.exhausted
+    assert report.cost_usd == pytest.approx(0.012)
+
+
+async def test_a_crash_forgets_no_cost_and_the_door_opens_again_in_the_same_place(egress: EgressProcess) -> None:
+    door = egress.door(KEY)
+    socket = await egress.open(door)
+    await ask(socket)
+    inode = socket.parent.stat().st_ino
+    egress.kill()
+    await egress.start()
+    assert await egress.open(door) == socket
+    assert socket.parent.stat().st_ino == inode
+    assert (await ask(socket))[0] == 200
+    assert (await egress.report(door)).requests == 2
+
+
+async def test_what_the_upstream_says_about_the_key_is_not_passed_on(egress: EgressProcess) -> None:
+    door = egress.door("sk-ant-api03-another-key")
+    status, text = await ask(await egress.open(door))
+    assert status == 401
+    assert json.loads(text)["error"]["message"] == "The model key was refused."
+    assert (await egress.report(door)).upstream_status == 401
+
+
+async def test_other_errors_pass_with_what_the_client_needs_to_wait(model: ScriptedModel, egress: EgressProcess) -> None:
+    model.steps = [Fail(429, "rate_limit_error", {"retry-after": "7"})]
+    status, text = await ask(await egress.open(egress.door(KEY)))
+    assert (status, "rate_limit_error" in text) == (429, True)
+
+
+async def test_a_sealed_value_for_another_owner_opens_nothing(egress: EgressProcess) -> None:
+    door = egress.door(KEY) | {"owner": egress.door(KEY)["owner"]}
+    assert (await egress.call("POST", "/doors", door))[0] == 403
+
+
+async def test_closing_leaves_nothing(egress: EgressProcess) -> None:
+    door = egress.door(KEY)
+    socket = await egress.open(door)
+    await ask(socket)
+    assert (await egress.call("DELETE", f"/doors/{door['run_id']}.1"))[0] == 200
+    assert not socket.parent.exists()
+    await egress.open(egress.door(KEY))
+    assert (await egress.call("DELETE", "/doors"))[0] == 204
+    assert list((egress.directory / "sockets").iterdir()) == list((egress.directory / "state").iterdir()) == []
+    assert (await egress.call("DELETE", "/doors/..%2f..%2fetc"))[0] == 404
+
+
+async def test_a_redirect_is_not_followed(short_path: Path) -> None:
+    async def redirect(_request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect("http://169.254.169.254/latest/meta-data")
+
+    application = web.Application()
+    application.router.add_post("/v1/messages", redirect)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    egress = EgressProcess(short_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await egress.start()
+    try:
+        status, text = await ask(await egress.open(egress.door(KEY)))
+        assert (status, "169.254" in text) == (502, False)
+    finally:
+        egress.stop()
+        await runner.cleanup()
+
+
+async def test_an_upstream_in_a_private_network_needs_the_operator(model: ScriptedModel, short_path: Path) -> None:
+    egress = EgressProcess(short_path, await model.start(), allow_networks="[]")
+    with pytest.raises(RuntimeError, match="AddressRefused"):
+        await egress.start()
+    named = EgressProcess(short_path, egress.base_url.replace("127.0.0.1", "localhost"), allow_networks="[]")
+    await named.start()
+    try:
+        assert (await ask(await named.open(named.door(KEY))))[0] == 502
+        assert model.headers == []
+    finally:
+        named.stop()
+
+
+async def test_the_key_is_nowhere_but_in_memory(egress: EgressProcess) -> None:
+    await ask(await egress.open(egress.door(KEY)))
+    assert egress.process is not None
+    process = Path(f"/proc/{egress.process.pid}")
+    seen = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+    files = b"".join(path.read_bytes() for path in egress.directory.rglob("*") if path.is_file())
+    assert KEY.encode() not in seen + files
