@@ -1,7 +1,7 @@
 """Wiring of the egress process: the only process that opens model keys. It imports neither Docker nor NATS and runs no other program."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def egress(settings: EgressSettings, health: HealthSettings) -> AsyncIterator[None]:
+async def egress(settings: EgressSettings, health: HealthSettings) -> AsyncGenerator[None]:
     """Serve the control socket until the context ends."""
     keyring = Keyring.load(settings.keyring_file)
     for directory in (settings.sockets_dir, settings.state_dir):

@@ -115,7 +115,8 @@ def _socket(directory: Path) -> socket.socket:
 
     A sandbox may have the directory mounted already: after a restart its inode must stay, only the socket in it is new.
     """
-    directory.mkdir(mode=0o755, exist_ok=True)
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)  # whatever the umask is: inside the sandbox this directory is the agent's to enter
     path = directory / SOCKET_NAME
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

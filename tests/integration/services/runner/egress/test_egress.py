@@ -136,7 +136,7 @@ async def test_what_the_upstream_says_about_the_key_is_not_passed_on(egress: Egr
 
 
 async def test_other_errors_pass_with_what_the_client_needs_to_wait(model: ScriptedModel, egress: EgressProcess) -> None:
-    model.steps = [Fail(429, "rate_limit_error", {"retry-after": "7"})]
+    model.steps[:] = [Fail(429, "rate_limit_error", {"retry-after": "7"})]
     status, text = await ask(await egress.open(egress.door(KEY)))
     assert (status, "rate_limit_error" in text) == (429, True)
 
