@@ -1,0 +1,76 @@
+"""Turns what git says on standard error into one of our errors. Pure; the text itself goes no further than the log.
+
+Lines that begin with `remote:` are the other side's words and decide nothing.
+"""
+
+import re
+from collections.abc import Sequence
+
+from services.git import errors
+from services.git.errors import GitError
+
+Rules = Sequence[tuple[re.Pattern[bytes], type[GitError]]]
+
+
+def _rules(*pairs: tuple[str, type[GitError]]) -> Rules:
+    return tuple((re.compile(pattern.encode()), error) for pattern, error in pairs)
+
+
+_AUTH = (
+    r"Authentication failed for|could not read (Username|Password) for|terminal prompts disabled|unable to read askpass response"
+    r"|The requested URL returned error: 40[13]\b|HTTP 40[13]\b|HTTP Basic: Access denied"
+)
+_MISSING = r"The requested URL returned error: (404|410|30[0-9])\b|repository '.*' not found|does not appear to be a git repository"
+_OWNERSHIP = r"detected dubious ownership|transport '.*' not allowed"
+_AWAY = (
+    r"Could not resolve host|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|Operation (timed out|too slow)"
+    r"|SSL certificate|server certificate verification failed|gnutls_handshake|TLS|The requested URL returned error: [45][0-9]{2}\b"
+    r"|the remote end hung up|early EOF|Empty reply from server|unexpected disconnect|RPC failed|invalid server response|bad line length"
+    r"|expected flush after ref listing|not valid: is this a git repository|unable to access|Recv failure|HTTP/2 stream"
+)
+
+_FETCH = _rules(
+    (r"couldn't find remote ref", errors.RefNotFound),
+    (_AUTH, errors.RepositoryAuth),
+    (_MISSING, errors.RepositoryNotFound),
+    (_OWNERSHIP, errors.AddressRefused),
+    (r"File too large|died of signal 25|No space left on device", errors.RepositoryTooLarge),
+    (_AWAY, errors.Unreachable),
+)
+_PUSH = _rules(
+    (_AUTH, errors.PushAuth),
+    (_MISSING, errors.PushAuth),  # hosts answer 404 to a token that may not see the repository
+    (_OWNERSHIP, errors.AddressRefused),
+    (r"shallow update not allowed", errors.PushRefused),
+    (_AWAY, errors.PushUnreachable),
+)
+_INDEX = _rules(
+    (r"pack exceeds maximum allowed size|File too large|died of signal 25", errors.ResultTooLarge),
+)
+
+
+def _decide(complaint: bytes, rules: Rules) -> type[GitError] | None:
+    own = b"\n".join(line for line in complaint.splitlines() if not line.startswith(b"remote:"))
+    return next((error for pattern, error in rules if pattern.search(own)), None)
+
+
+def of_fetch(complaint: bytes) -> type[GitError] | None:
+    """Why a fetch failed; None when it is nothing the remote did."""
+    return _decide(complaint, _FETCH)
+
+
+def of_index(complaint: bytes) -> type[GitError]:
+    """Why a pack was not taken in: whatever git says against it, it stays out."""
+    return _decide(complaint, _INDEX) or errors.PackRefused
+
+
+def of_push(complaint: bytes, report: bytes) -> type[GitError] | None:
+    """Why a push failed, by the report of `git push --porcelain` first; None when it is nothing the remote did."""
+    for line in report.splitlines():
+        if not line.startswith(b"!"):
+            continue
+        summary = line.rsplit(b"\t", 1)[-1]
+        if summary.startswith(b"[rejected]"):  # our own git compared what it was told to expect with what is there
+            return errors.BranchTaken
+        return errors.PushRefused
+    return _decide(complaint, _PUSH)

@@ -1,0 +1,122 @@
+"""What the git service can fail with. The type says what follows; the code names it in `shared.events.failures`.
+
+Texts of remotes and tools stay in logs: a fact carries the code alone.
+"""
+
+from typing import ClassVar
+
+
+class GitError(Exception):
+    """The git service could not do its work."""
+
+
+class Refused(GitError):
+    """The work cannot be done, however often it is tried: the command ends with this code."""
+
+    code: ClassVar[str] = "internal"
+
+
+class Unreachable(GitError):
+    """The remote does not answer now: tried a few times more, then the command ends with this code."""
+
+    code: ClassVar[str] = "repository_unreachable"
+
+
+class AddressRefused(Refused):
+    """The repository's address is not one this deployment connects to."""
+
+    code = "address_refused"
+
+
+class RepositoryAuth(Refused):
+    """The remote refused the credential, or wants one and none is stored."""
+
+    code = "repository_auth"
+
+
+class RepositoryNotFound(Refused):
+    """The remote knows no such repository."""
+
+    code = "repository_not_found"
+
+
+class RefNotFound(Refused):
+    """The remote has no such branch or tag."""
+
+    code = "ref_not_found"
+
+
+class RepositoryEmpty(Refused):
+    """The remote has no commit."""
+
+    code = "repository_empty"
+
+
+class RepositoryTooLarge(Refused):
+    """The repository, or its snapshot, is over the operator's limit."""
+
+    code = "repository_too_large"
+
+
+class WorkMissing(Refused):
+    """A blob this work stands on is no longer stored, or is not what its name says."""
+
+    code = "blob_missing"
+
+
+class PackRefused(Refused):
+    """The sandbox's pack holds what git, or one of our own rules, does not let in."""
+
+    code = "pack_refused"
+
+
+class ResultTooLarge(Refused):
+    """The sandbox's pack is over the operator's limit."""
+
+    code = "result_too_large"
+
+
+class TreeMismatch(Refused):
+    """The pack does not give the tree the sandbox said it wrote."""
+
+    code = "tree_mismatch"
+
+
+class PushAuth(Refused):
+    """The remote refused the credential for pushing."""
+
+    code = "push_auth"
+
+
+class PushRefused(Refused):
+    """The remote refused the push by a rule of its own."""
+
+    code = "push_refused"
+
+
+class BranchTaken(Refused):
+    """The branch exists and holds something else."""
+
+    code = "branch_taken"
+
+
+class PushUnreachable(Unreachable):
+    """The remote does not answer now, for a push."""
+
+    code = "push_unreachable"
+
+
+class CommandFailed(GitError):
+    """A git command of our own on our own files failed: a fault of this machine or of this program."""
+
+
+class CommandTimedOut(CommandFailed):
+    """A git command took longer than it may, and was killed."""
+
+
+class OutputTooLarge(CommandFailed):
+    """A git command said more than it may, and was killed."""
+
+
+class LockTimedOut(GitError):
+    """Another process kept a mirror locked for longer than we wait."""

@@ -1,0 +1,180 @@
+"""The disk cache: one bare mirror per owner and address. It can be lost at any time, and is never shared between owners.
+
+Layout below the cache: `mirrors/<owner>/<sha256 of the url>.git`, with `.fetch` (one fetch at a time) and `.use` (shared by readers,
+taken alone to repack or remove) beside it. Lock files stay when a mirror goes.
+"""
+# ruff: noqa: ASYNC240 - single calls on the local disk; whatever takes longer goes to a thread
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from services.git import complaints, refs
+from services.git.command import Caps, Completed, Git, Remote
+from services.git.errors import CommandFailed, CommandTimedOut, LockTimedOut, RefNotFound, RepositoryEmpty, Unreachable
+from services.git.locks import locked
+from shared.events.ids import OwnerId
+
+log = structlog.get_logger(__name__)
+
+_MANY_PACKS = 20
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A commit in a mirror that stays readable while the context lasts."""
+
+    mirror: Path
+    commit_sha: str
+
+
+class Mirrors:
+    """Mirrors below `directory`; `caps` bound a fetch, `max_bytes` the whole cache."""
+
+    def __init__(self, git: Git, directory: Path, *, caps: Caps, max_bytes: int) -> None:
+        self._git = git
+        self._root = directory / "mirrors"
+        self._trash = directory / "trash"
+        self._caps = caps
+        self._max_bytes = max_bytes
+        for place in (self._root, self._trash):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, owner: OwnerId, remote: Remote) -> Path:
+        """Where this owner's mirror of this address lies."""
+        return self._root / owner / f"{remote.destination.address.digest}.git"
+
+    @asynccontextmanager
+    async def fetched(self, owner: OwnerId, remote: Remote, base_ref: str | None) -> AsyncGenerator[Base]:
+        """The newest commit of `base_ref`, fetched now with this credential. Raises what `complaints.of_fetch` knows."""
+        wanted = refs.wanted(base_ref)
+        mirror = self.path(owner, remote)
+        mirror.parent.mkdir(mode=0o700, exist_ok=True)
+        async with locked(mirror.with_suffix(".fetch")) as fetch_lock:
+            await self._tidy(mirror)
+            async with locked(mirror.with_suffix(".use"), shared=True) as use_lock:
+                commit_sha = await self._fetch_or_begin_again(mirror, remote, wanted, (fetch_lock, use_lock))
+                keep = os.dup(use_lock)
+        try:
+            yield Base(mirror, commit_sha)
+        finally:
+            os.close(keep)
+
+    @asynccontextmanager
+    async def existing(self, owner: OwnerId, remote: Remote) -> AsyncGenerator[Path | None]:
+        """The mirror as it is, without a word to the remote; None where there is none."""
+        mirror = self.path(owner, remote)
+        if not mirror.parent.is_dir():
+            yield None
+            return
+        async with locked(mirror.with_suffix(".use"), shared=True):
+            yield mirror if mirror.is_dir() else None
+
+    async def _fetch_or_begin_again(self, mirror: Path, remote: Remote, wanted: tuple[str, ...], hold: tuple[int, ...]) -> str:
+        """A mirror that a crash or a full disk broke is thrown away and fetched anew, once."""
+        known = mirror.is_dir()
+        try:
+            return await self._fetch(mirror, remote, wanted, hold)
+        except CommandTimedOut as error:
+            raise Unreachable("the fetch took too long") from error
+        except CommandFailed as error:
+            if not known:
+                raise
+            log.warning("mirror_broken", mirror=mirror.stem, error=str(error))
+        await self._remove(mirror)
+        return await self._fetch(mirror, remote, wanted, hold)
+
+    async def _fetch(self, mirror: Path, remote: Remote, wanted: tuple[str, ...], hold: tuple[int, ...]) -> str:
+        if not (mirror / "HEAD").is_file():
+            await create_bare(self._git, mirror)
+        for remote_ref in wanted:
+            kept = refs.kept_as(remote_ref)
+            done = await self._git.run(
+                *_FETCH,
+                "--end-of-options",
+                remote.url,
+                f"+{remote_ref}:{kept}",
+                repository=mirror,
+                remote=remote,
+                caps=self._caps,
+                hold=hold,
+            )
+            if done.code == 0:
+                return await self._commit(mirror, kept)
+            error = complaints.of_fetch(done.complaint)
+            if error is not RefNotFound:
+                log.info("fetch_failed", mirror=mirror.stem, complaint=done.complaint[-2000:].decode("utf-8", "replace"))
+                raise error("the remote refused the fetch") if error else _ours(done)
+        if wanted == ("HEAD",) and await self._is_empty(remote):
+            raise RepositoryEmpty("the repository has no commits")
+        raise RefNotFound("the remote has no such branch or tag")
+
+    async def _commit(self, mirror: Path, ref: str) -> str:
+        found = await self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", repository=mirror)
+        if found.code != 0:
+            raise RefNotFound("the ref names no commit")
+        return found.text
+
+    async def _is_empty(self, remote: Remote) -> bool:
+        listed = await self._git.run(
+            "ls-remote", "--heads", "--end-of-options", remote.url, remote=remote, caps=replace(self._caps, file_bytes=None)
+        )
+        return listed.code == 0 and not listed.output
+
+    async def _tidy(self, mirror: Path) -> None:
+        """Under the fetch lock: drop what a killed git left, and join many small packs while nobody reads."""
+        if not mirror.is_dir():
+            return
+        for pattern in ("*.lock", "refs/async-code/*.lock", "objects/pack/tmp_*"):
+            for left in mirror.glob(pattern):
+                left.unlink(missing_ok=True)
+        if len(list((mirror / "objects/pack").glob("*.pack"))) <= _MANY_PACKS:
+            return
+        try:
+            async with locked(mirror.with_suffix(".use"), wait_seconds=0) as use_lock:
+                await self._git.run("repack", "--geometric=2", "-d", "-q", repository=mirror, hold=(use_lock,))
+        except LockTimedOut:
+            return
+
+    async def _remove(self, mirror: Path) -> None:
+        away = self._trash / uuid.uuid4().hex
+        mirror.rename(away)
+        await asyncio.to_thread(shutil.rmtree, away, ignore_errors=True)
+
+    async def shrink(self) -> int:
+        """Remove the mirrors used longest ago, except those in use, until the cache fits. Gives how many went."""
+        sizes = await asyncio.to_thread(self._measured)
+        total, removed = sum(size for _, size, _ in sizes), 0
+        for _, size, mirror in sorted(sizes):
+            if total <= self._max_bytes:
+                break
+            try:
+                async with locked(mirror.with_suffix(".fetch"), wait_seconds=0), locked(mirror.with_suffix(".use"), wait_seconds=0):
+                    await self._remove(mirror)
+            except LockTimedOut:
+                continue
+            total, removed = total - size, removed + 1
+        return removed
+
+    def _measured(self) -> list[tuple[float, int, Path]]:
+        def size(mirror: Path) -> int:
+            return sum(file.stat().st_size for file in mirror.rglob("*") if file.is_file())
+
+        return [((mirror / "objects").stat().st_mtime, size(mirror), mirror) for mirror in self._root.glob("*/*.git")]
+
+
+async def create_bare(git: Git, path: Path) -> None:
+    """An empty bare repository without hooks or templates."""
+    (await git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=base", path)).required()
+
+
+def _ours(done: Completed) -> CommandFailed:
+    return CommandFailed(f"fetch ended with {done.code}: {done.complaint[-2000:].decode('utf-8', 'replace')}")
