@@ -3,14 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli import events, printing
-from cli.client import Client, Json
+from cli import printing, watching
+from cli.client import Json
 from cli.context import JsonFlag, TaskArgument, current, machine, named, task_id
-from cli.exits import OF_STATE, CliError, Exit
+from cli.exits import CliError, Exit
 from shared.events.values import TaskState
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: prompts on their way to a branch.")
@@ -44,7 +44,7 @@ def create(
     else:
         printing.out.print(f"Task {made['id'][:8]} is submitted: {printing.shown(made['title'])}")
     if watch:
-        raise typer.Exit(_follow(client, made["id"], json_flag=json_flag))
+        raise typer.Exit(watching.follow(client, made["id"], json_flag=json_flag))
 
 
 @app.command("list")
@@ -77,7 +77,7 @@ def show(task: TaskArgument, json_flag: JsonFlag = False) -> None:
 def watch(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     """Follow a task live until it ends or waits for you; the exit code says how it did."""
     client = current().client
-    raise typer.Exit(_follow(client, task_id(client, task), json_flag=json_flag))
+    raise typer.Exit(watching.follow(client, task_id(client, task), json_flag=json_flag))
 
 
 @app.command()
@@ -152,30 +152,3 @@ def _act(task: str, action: str, body: Json, said: str, *, json_flag: bool) -> N
         printing.document(answer)
     else:
         printing.out.print(f"Task {whole[:8]} {said}.")
-
-
-def _follow(client: Client, whole: str, *, json_flag: bool) -> int:
-    """Print a task's events until it ends or waits for a person; gives the exit code."""
-    for event in events.follow(client, whole):
-        if machine(json_flag):
-            printing.document({"event": event.name, "id": event.id, "data": event.data})
-        else:
-            _print(event)
-        state = _state(event)
-        if state in OF_STATE:
-            break
-    view = client.get(f"/v1/tasks/{whole}")
-    if not machine(json_flag):
-        printing.task(view)
-    return int(OF_STATE.get(TaskState(view["state"]), Exit.FAILED))
-
-
-def _state(event: events.ServerEvent) -> Any:
-    return event.data.get("state") if event.name in {"snapshot", "state"} else None
-
-
-def _print(event: events.ServerEvent) -> None:
-    if event.name == "output":
-        printing.output(event.data["event"])
-    elif event.name in {"snapshot", "state"}:
-        printing.out.print(f"[bold]{printing.state(str(event.data['state']))}[/bold]")

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -51,11 +51,18 @@ def shell_script(commands: Sequence[str], last_words: str) -> list[Step]:
     return [Call("Bash", {"command": command, "description": "run"}) for command in commands] + [Say(last_words)]
 
 
+Script = Callable[[dict[str, Any]], Sequence[Step]]
+"""Chooses the steps by the request's body."""
+
+
 class ScriptedModel:
     """Serves one script. `requests` keeps the bodies it was sent, for tests to look at."""
 
-    def __init__(self, steps: Sequence[Step], *, key: str | None = None, input_tokens: int = 1_000, output_tokens: int = 200) -> None:
-        self.steps = list(steps)
+    def __init__(
+        self, steps: Sequence[Step] | Script, *, key: str | None = None, input_tokens: int = 1_000, output_tokens: int = 200
+    ) -> None:
+        self.steps: list[Step] = [] if callable(steps) else list(steps)
+        self._script: Script = steps if callable(steps) else lambda _body: self.steps
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._key = key
@@ -105,7 +112,8 @@ class ScriptedModel:
         if not body.get("tools"):  # the agent asks for a title or a summary, not for work
             return Say("A task")
         done = sum(_tool_results(message) for message in body.get("messages", []))
-        return self.steps[min(done, len(self.steps) - 1)]
+        steps = self._script(body)
+        return steps[min(done, len(steps) - 1)]
 
     def _message(self, body: dict[str, Any]) -> dict[str, Any]:
         return {
