@@ -1,0 +1,140 @@
+"""`up`, `down`, `status`: what the operator's commands do, on this machine. Each returns its exit code.
+
+The stack itself never runs in here: `up` starts the daemon from the installed copy and listens until it is ready.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploy.embedded import containers, daemon, docker_engine, identity, install, keeper, logs, provision, settings, users
+from deploy.embedded.install import App
+from deploy.embedded.progress import Outcome, follow
+from deploy.embedded.report import OK, STOPPED_CODE, Report, look, print_report
+from deploy.embedded.state import Config, Layout, default_root
+
+CHECKOUT = Path(__file__).parents[2]
+READY_SECONDS = 180.0
+STOP_SECONDS = 120.0
+_FAILED = 1
+
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def layout_here() -> Layout:
+    """The state directory that this user and environment mean."""
+    return Layout(default_root(os.environ, root=os.geteuid() == 0, checkout=CHECKOUT))
+
+
+def up(*, foreground: bool = False) -> int:
+    """Start the stack and wait until it is ready; only wait where it runs already."""
+    layout = layout_here()
+    try:
+        code = _wait_for_running(layout) if daemon.running(layout) else _start(layout, foreground=foreground)
+    except (settings.BadSetting, docker_engine.NoEngine, users.UsersFailed) as error:
+        print(f"async-code: {error}", file=sys.stderr)
+        return _FAILED
+    if code == OK and not foreground:
+        _welcome(layout)
+    return code
+
+
+def down() -> int:
+    """Stop the supervisor and everything else that belongs to this deployment; whatever happened before, nothing of it runs afterwards."""
+    layout = layout_here()
+    supervisor = daemon.running(layout)
+    stopped = supervisor is None or supervisor.end(STOP_SECONDS)
+    if layout.config.exists():
+        deployment = Config.load(layout.config).deployment
+        identity.sweep(deployment, layout.postgres)
+        containers.remove(deployment)
+    if docker_engine.stop_ours(layout):
+        print("stopped the Docker engine that was started for the stack", file=sys.stderr)
+    print("async-code is down" if supervisor else "async-code was not running", file=sys.stderr)
+    return OK if stopped else _FAILED
+
+
+def status(*, as_json: bool = False) -> int:
+    """Show what runs; 0 ready, 1 degraded, 3 not running."""
+    report = report_here()
+    print_report(report, as_json=as_json or not sys.stdout.isatty())
+    return report.exit_code
+
+
+def report_here() -> Report:
+    """What `status` shows, as values."""
+    layout = layout_here()
+    if daemon.running(layout) is None:
+        return Report("stopped", None, (), STOPPED_CODE)
+    try:
+        return asyncio.run(look(provision.current(layout.root)))
+    except FileNotFoundError:  # it has only just begun, and nothing is decided yet
+        return Report("starting", None, (), _FAILED)
+
+
+def _start(layout: Layout, *, foreground: bool) -> int:
+    layout.root.mkdir(parents=True, exist_ok=True)
+    settings.remember(layout.settings)
+    docker_engine.ensure(layout)
+    started = time.monotonic()
+    app = install.install(CHECKOUT, Path(sys.prefix), layout.app)
+    if foreground:
+        return _foreground(layout, app)
+    outcome = _daemonise(layout, app)
+    if outcome is Outcome.READY:
+        print(f"ready after {time.monotonic() - started:.1f} s", file=sys.stderr)
+        return OK
+    print(f"async-code: the stack is not ready ({outcome}); logs: {layout.log('supervisor').parent}", file=sys.stderr)
+    print(logs.tail(layout.log("supervisor")), file=sys.stderr)
+    return _FAILED
+
+
+def _foreground(layout: Layout, app: App) -> int:
+    """Become the daemon: signals and the terminal's Ctrl-C reach it directly."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os.chdir(app.code)
+    os.execve(app.python, [app.python, "-m", "deploy.embedded.daemon", str(layout.root)], _ENVIRONMENT)  # noqa: S606 - no shell is what is wanted
+
+
+def _daemonise(layout: Layout, app: App) -> Outcome:
+    log = layout.log("supervisor")
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reading, writing = os.pipe()
+    with keeper.open_log(log) as output:
+        command = [app.python, "-m", "deploy.embedded.daemon", str(layout.root), "--progress-fd", str(writing)]
+        subprocess.Popen(
+            command,
+            cwd=app.code,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[writing],
+            start_new_session=True,
+        )
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as progress:
+        return follow(progress.fileno(), READY_SECONDS)
+
+
+def _wait_for_running(layout: Layout) -> int:
+    deadline = time.monotonic() + READY_SECONDS
+    while daemon.running(layout) and time.monotonic() < deadline:
+        if report_here().exit_code == OK:
+            return OK
+        time.sleep(0.2)
+    return _FAILED
+
+
+def _welcome(layout: Layout) -> None:
+    first = json.loads(layout.sign_in.read_text())
+    print(f"Async Code runs at {Config.load(layout.config).url}")
+    print(f"Sign in as {first['email']} with the password in {layout.sign_in}")
+    if users.one_trust_domain(users.ensure()):
+        print("All services run as one user: they are one trust domain. Started by root, each gets a user of its own.")

@@ -1,0 +1,103 @@
+"""Sees to it that a Docker engine answers; starts one only where none does, and stops only the one it started.
+
+A second engine beside a running one takes down its networks, so the question "does one answer?" comes first, always.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploy.embedded.identity import Identity
+from deploy.embedded.state import Layout, default_root
+
+WAIT_SECONDS = 60
+
+
+class NoEngine(RuntimeError):
+    """No Docker engine answers and none can be started; the text says what to do."""
+
+
+def answers() -> bool:
+    """Whether the engine that this environment points to answers."""
+    if shutil.which("docker") is None:
+        return False
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def ensure(layout: Layout) -> None:
+    """Return once an engine answers. Raises NoEngine."""
+    if answers():
+        return
+    if os.geteuid() != 0:
+        raise NoEngine("no Docker engine answers. Start one as root (systemctl start docker), and let this user use it (group docker).")
+    if _systemd():
+        print("starting docker (systemctl start docker)", file=sys.stderr)
+        subprocess.run(["/usr/bin/systemctl", "start", "docker"], check=False, timeout=WAIT_SECONDS)
+    else:
+        _start(layout)
+    _wait(layout)
+
+
+def stop_ours(layout: Layout) -> bool:
+    """Stop the engine that `ensure` started for this state directory; whether there was one."""
+    pid_file = _pid_file(layout)
+    ours = Identity.read(pid_file)
+    if ours is None:
+        return False
+    stopped = ours.alive() and ours.end(grace_seconds=30)
+    pid_file.unlink(missing_ok=True)
+    return stopped
+
+
+def _systemd() -> bool:
+    return Path("/run/systemd/system").is_dir() and Path("/usr/bin/systemctl").exists()
+
+
+def _start(layout: Layout) -> None:
+    engine = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+    if engine is None:
+        raise NoEngine("no Docker engine answers and dockerd is not installed: apt-get install docker.io iptables")
+    layout.docker.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = layout.docker / "dockerd.log"
+    print(f"starting dockerd (log: {log})", file=sys.stderr)
+    with log.open("ab") as output:
+        process = subprocess.Popen([engine], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/")
+    _pid_file(layout).write_text(Identity.of(process.pid).text())
+
+
+def _wait(layout: Layout) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            raise NoEngine(
+                f"the Docker engine does not answer after {WAIT_SECONDS} s; see {layout.docker / 'dockerd.log'} or journalctl -u docker"
+            )
+        time.sleep(0.2)
+
+
+def _pid_file(layout: Layout) -> Path:
+    return layout.docker / "dockerd.pid"
+
+
+def main() -> int:
+    """For ./async-code, before a command that needs containers."""
+    layout = Layout(default_root(os.environ, root=os.geteuid() == 0, checkout=Path(__file__).parents[2]))
+    try:
+        ensure(layout)
+    except NoEngine as error:
+        print(f"async-code: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

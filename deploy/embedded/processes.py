@@ -1,0 +1,262 @@
+"""The table of processes: what runs, as whom, with which variables, after what. Pure; it names files of secrets and never reads one."""
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.embedded.identity import MARKER
+from deploy.embedded.install import App
+from deploy.embedded.process import CommandReady, Finished, HttpReady, Process, Ready, TcpReady
+from deploy.embedded.state import Config, Layout
+from deploy.embedded.users import OPERATOR, User
+from deploy.postgres.binaries import Binaries
+from deploy.postgres.cluster import SUPERUSER, Account, Cluster
+
+DATABASE = "async_code"
+SERVICES = ("audit", "scheduler", "git", "runner", "gateway")
+_WITH_DATABASE = ("gateway", "scheduler", "audit")
+_ANTHROPIC = "https://api.anthropic.com"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything that the table follows from."""
+
+    layout: Layout
+    config: Config
+    settings: Mapping[str, str]
+    users: Mapping[str, User]
+    app: App
+    postgres: Binaries
+
+    @property
+    def nats_url(self) -> str:
+        """The server's address for the services."""
+        return f"nats://127.0.0.1:{self.config.ports['nats']}"
+
+    @property
+    def provision_dir(self) -> Path:
+        """What the NATS provisioner keeps: every seed, and the server's configuration."""
+        return self.layout.secret(OPERATOR, "nats")
+
+    @property
+    def passwords_dir(self) -> Path:
+        """The database roles' passwords, as the provisioner keeps them."""
+        return self.layout.secret(OPERATOR, "postgres")
+
+    @property
+    def admin_password_file(self) -> Path:
+        """The password of Postgres's superuser."""
+        return self.layout.secret(OPERATOR, "postgres-admin")
+
+    @property
+    def cluster(self) -> Cluster:
+        """The Postgres of this deployment."""
+        user = self.users["postgres"]
+        account = Account(user.uid, user.gid) if user.switch else None
+        return Cluster(
+            self.postgres, self.layout.postgres / "data", self.layout.postgres / "sockets", self.config.ports["postgres"], account
+        )
+
+    @property
+    def ca_bundle(self) -> Path | None:
+        """Our readable copy of the operator's authorities."""
+        return self.layout.public / "ca-bundle.pem" if "CA_BUNDLE" in self.settings else None
+
+
+def table(deployment: Deployment) -> tuple[Process, ...]:
+    """Every process of the stack, in the order in which they start; they stop in the reverse order."""
+    return (
+        _nats(deployment),
+        _postgres(deployment),
+        _provision(deployment),
+        _auth(deployment),
+        _egress(deployment),
+        *_services(deployment),
+    )
+
+
+def _nats(deployment: Deployment) -> Process:
+    return Process(
+        name="nats",
+        argv=(deployment.app.program("nats-server"), "--config", str(deployment.layout.nats / "nats.conf")),
+        env=_environment(deployment, "nats"),
+        user=deployment.users["nats"],
+        cwd=deployment.layout.nats,
+        ready=TcpReady(deployment.config.ports["nats"]),
+    )
+
+
+def _postgres(deployment: Deployment) -> Process:
+    cluster = deployment.cluster
+    asks = ("-q", "-h", str(cluster.sockets), "-p", str(cluster.port), "-U", SUPERUSER, "-t", "3")
+    return Process(
+        name="postgres",
+        argv=tuple(cluster.argv()),
+        env={**_environment(deployment, "postgres"), "TZ": "UTC"},
+        user=deployment.users["postgres"],
+        cwd=deployment.layout.postgres,
+        ready=CommandReady((cluster.binaries.program("pg_isready"), *asks)),
+        stop_signal=signal.SIGINT,  # fast shutdown: ends the sessions, keeps every committed transaction
+        grace_seconds=30,
+    )
+
+
+def _provision(deployment: Deployment) -> Process:
+    argv = (deployment.app.python, "-m", "deploy.embedded.provision", str(deployment.layout.root))
+    return _python(deployment, "provision", OPERATOR, argv, {}, ready=Finished(), after=("nats", "postgres"))
+
+
+def _auth(deployment: Deployment) -> Process:
+    variables = {
+        "AUTH_PORT": str(deployment.config.ports["auth"]),
+        "AUTH_ISSUER": deployment.config.auth_issuer,
+        "AUTH_SIGNING_KEY_FILE": str(deployment.layout.secret("auth", "signing-key.json")),
+        "AUTH_REFRESH_KEY_FILE": str(deployment.layout.secret("auth", "refresh-key")),
+        "AUTH_SIGNUP_ENABLED": deployment.settings.get("SIGNUP", "false"),
+        **_database(deployment, "auth"),
+    }
+    ready = HttpReady(deployment.config.ports["auth"], "/auth/v1/health")
+    argv = (deployment.app.python, "-m", "deploy.embedded.auth")
+    return _python(deployment, "auth", "auth", argv, variables, ready=ready, after=("provision",))
+
+
+def _egress(deployment: Deployment) -> Process:
+    variables = {
+        **_health(deployment, "egress"),
+        "EGRESS_KEYRING_FILE": str(deployment.layout.secret("egress", "keyring.json")),
+        "EGRESS_STATE_DIR": str(deployment.layout.data("egress")),
+        "EGRESS_CONTROL_SOCKET": str(deployment.layout.control / "egress.sock"),
+        "EGRESS_SOCKETS_DIR": str(deployment.layout.sockets),
+        "EGRESS_ANTHROPIC_BASE_URL": deployment.settings.get("ANTHROPIC_BASE_URL", _ANTHROPIC),
+        **_list(deployment, "EGRESS_ALLOW_NETWORKS"),
+        **({"EGRESS_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
+    }
+    ready = HttpReady(deployment.config.ports["egress_health"])
+    argv = (deployment.app.python, "-m", "services.runner.egress")
+    # The runner is in the group of the socket directories and must be able to use what is made there.
+    return _python(deployment, "egress", "egress", argv, variables, ready=ready, after=("provision",), umask=0o007)
+
+
+def _services(deployment: Deployment) -> tuple[Process, ...]:
+    own = {"gateway": _gateway, "scheduler": _nothing, "git": _git, "runner": _runner, "audit": _audit}
+    after = {"gateway": ("provision", "auth"), "runner": ("provision", "egress")}
+    return tuple(_service(deployment, name, own[name](deployment), after.get(name, ("provision",))) for name in SERVICES)
+
+
+def _service(deployment: Deployment, name: str, own: Mapping[str, str], after: tuple[str, ...]) -> Process:
+    variables = {
+        **_health(deployment, name),
+        "NATS_URL": deployment.nats_url,
+        "NATS_USER": name,
+        "NATS_NKEY_FILE": str(deployment.layout.secret(name, "nats.nk")),
+        "STATE_DIR": str(deployment.layout.data(name)),
+        f"{name.upper()}_STATE_DIR": str(deployment.layout.data(name)),
+        **(_database(deployment, name) if name in _WITH_DATABASE else {}),
+        **own,
+    }
+    argv = (deployment.app.python, "-m", f"services.{name}")
+    return _python(deployment, name, name, argv, variables, ready=HttpReady(deployment.config.ports[f"{name}_health"]), after=after)
+
+
+def _nothing(_deployment: Deployment) -> Mapping[str, str]:
+    return {}
+
+
+def _gateway(deployment: Deployment) -> Mapping[str, str]:
+    protocols = deployment.settings.get("GIT_ALLOW_PROTOCOLS")
+    return {
+        "GATEWAY_HOST": deployment.settings.get("HTTP_HOST", "127.0.0.1"),
+        "GATEWAY_PORT": str(deployment.config.http_port),
+        "GATEWAY_AUTH_ISSUER": deployment.config.auth_issuer,
+        "GATEWAY_AUTH_JWKS_URL": f"{deployment.config.auth_issuer}/.well-known/jwks.json",
+        "GATEWAY_GIT_PUBLIC_KEY_FILE": str(deployment.layout.public / "git-key.json"),
+        "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(deployment.layout.public / "egress-key.json"),
+        **({"GATEWAY_ALLOW_REPOSITORY_SCHEMES": json.dumps(_split(protocols))} if protocols else {}),
+    }
+
+
+def _git(deployment: Deployment) -> Mapping[str, str]:
+    return {
+        "GIT_KEYRING_FILE": str(deployment.layout.secret("git", "keyring.json")),
+        "GIT_CACHE_DIR": str(deployment.layout.data("git") / "cache"),
+        **_list(deployment, "GIT_ALLOW_NETWORKS"),
+        **_list(deployment, "GIT_ALLOW_PROTOCOLS"),
+        **({"GIT_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
+    }
+
+
+def _runner(deployment: Deployment) -> Mapping[str, str]:
+    given = {"RUNNER_SLOTS": "RUNNER_SLOTS", "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS"}
+    return {
+        "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
+        "RUNNER_SOCKETS_DIR": str(deployment.layout.sockets),
+        "RUNNER_DEPLOYMENT": deployment.config.deployment,
+        "DOCKER_HOST": "unix:///var/run/docker.sock",
+        **{variable: deployment.settings[name] for variable, name in given.items() if name in deployment.settings},
+    }
+
+
+def _audit(deployment: Deployment) -> Mapping[str, str]:
+    return {
+        "AUDIT_SIGNING_KEY_FILE": str(deployment.layout.secret("audit", "signing-key")),
+        "AUDIT_CHECKPOINT_FILE": str(deployment.layout.public / "audit" / "checkpoint"),
+        "AUDIT_ORIGIN": f"async-code/{deployment.config.deployment}",
+    }
+
+
+def _python(
+    deployment: Deployment,
+    name: str,
+    user: str,
+    argv: tuple[str, ...],
+    variables: Mapping[str, str],
+    *,
+    ready: Ready,
+    after: tuple[str, ...],
+    umask: int = 0o077,
+) -> Process:
+    # The working directory is the code, which no service can write to: `-m` puts it first on the module path.
+    return Process(
+        name=name,
+        argv=argv,
+        env={**_environment(deployment, user), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **variables},
+        user=deployment.users[user],
+        cwd=deployment.app.code,
+        ready=ready,
+        after=after,
+        umask=umask,
+    )
+
+
+def _environment(deployment: Deployment, user: str) -> Mapping[str, str]:
+    """What every process gets, and all it gets of the outside: nothing is inherited, so no key of the operator's shell leaks in."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(deployment.layout.data(user)),
+        MARKER: deployment.config.deployment,
+    }
+
+
+def _health(deployment: Deployment, service: str) -> Mapping[str, str]:
+    return {"HEALTH_HOST": "127.0.0.1", "HEALTH_PORT": str(deployment.config.ports[f"{service}_health"])}
+
+
+def _database(deployment: Deployment, service: str) -> Mapping[str, str]:
+    return {
+        "DATABASE_URL": deployment.cluster.url(f"async_code_{service}", DATABASE),
+        "DATABASE_PASSWORD_FILE": str(deployment.layout.secret(service, "database-password")),
+    }
+
+
+def _list(deployment: Deployment, name: str) -> Mapping[str, str]:
+    """A list as pydantic-settings reads it: JSON."""
+    return {name: json.dumps(_split(deployment.settings[name]))} if name in deployment.settings else {}
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

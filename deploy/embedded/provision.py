@@ -1,0 +1,66 @@
+"""The step between the servers and the services: streams and consumers, schemas and roles, the auth server's own schema, the first user.
+
+A process of its own, started by the supervisor with the path of the state directory; it can be run again at any time. It alone holds
+the provisioners' keys and the database superuser's password, and it is gone before a service starts.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import asyncpg
+
+from deploy.embedded import auth, settings, users
+from deploy.embedded.auth.store import Users
+from deploy.embedded.install import App
+from deploy.embedded.processes import DATABASE, Deployment
+from deploy.embedded.state import Config, Layout
+from deploy.nats import apply as nats
+from deploy.postgres import apply as postgres
+from deploy.postgres import binaries
+from deploy.postgres.cluster import SUPERUSER
+
+AUTH_ROLE = "async_code_auth"
+
+
+def current(root: Path) -> Deployment:
+    """The deployment whose state lies in `root`, seen from the code that runs now."""
+    layout = Layout(root)
+    app = App(Path(__file__).parents[2], Path(sys.prefix))
+    return Deployment(layout, Config.load(layout.config), settings.load(layout.settings), users.ensure(), app, binaries.find())
+
+
+async def provision(deployment: Deployment) -> None:
+    """Bring both servers to what this version of the code needs."""
+    nats_settings = nats.ApplySettings(url=deployment.nats_url, state=deployment.provision_dir)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(nats.apply(nats_settings))
+        group.create_task(_database(deployment))
+
+
+async def _database(deployment: Deployment) -> None:
+    url = deployment.cluster.url(SUPERUSER, DATABASE)
+    await postgres.apply(
+        postgres.ApplySettings(admin_url=url, admin_password_file=deployment.admin_password_file, passwords_dir=deployment.passwords_dir)
+    )
+    connection = await asyncpg.connect(url, password=deployment.admin_password_file.read_text().strip(), command_timeout=60)
+    try:
+        await connection.execute(auth.SCHEMA.read_text())
+        await _set_password(connection, postgres.password(deployment.passwords_dir, AUTH_ROLE))
+        first = json.loads(deployment.layout.sign_in.read_text())
+        await Users.create_first(connection, first["email"], first["password"])
+    finally:
+        await connection.close()
+
+
+async def _set_password(connection: "asyncpg.Connection[asyncpg.Record]", text: str) -> None:
+    """As the provisioner of the services' roles does it: the server is sent the verifier alone."""
+    verifier = postgres.scram_verifier(text, postgres.secrets.token_bytes(16))
+    statement = await connection.fetchval("select format('alter role %I with password %L', $1::text, $2::text)", AUTH_ROLE, verifier)
+    await connection.execute(statement)
+
+
+if __name__ == "__main__":
+    asyncio.run(provision(current(Path(sys.argv[1]))))
+    print("provisioned")

@@ -1,0 +1,81 @@
+"""What an operator can decide, as `ASYNC_CODE_…` variables at `up` or lines in `settings.env`; remembered once given.
+
+A closed table: a misspelt line is refused, never ignored. No secret belongs here.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.embedded.state import write_atomically
+
+PREFIX = "ASYNC_CODE_"
+
+
+class BadSetting(ValueError):
+    """A setting has a name or a value that is not allowed; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One decision: its name without the prefix, what it accepts, and what it means."""
+
+    name: str
+    pattern: str
+    meaning: str
+
+
+_NUMBER = r"[0-9]{1,6}"
+_SWITCH = r"true|false"
+_NETWORKS = r"[0-9a-fA-F.:/, ]*"
+_URL = r"https?://[^\s@]+"
+
+TABLE = (
+    Setting("HTTP_HOST", r"[0-9a-fA-F.:]+", "the address the API listens on; 127.0.0.1 by default"),
+    Setting("HTTP_PORT", _NUMBER, "the API's port; 8400 or the next free by default"),
+    Setting("SIGNUP", _SWITCH, "whether anybody may create an account; false by default"),
+    Setting("GIT_ALLOW_NETWORKS", _NETWORKS, "private networks that repositories may lie in, comma-separated CIDRs; none by default"),
+    Setting("GIT_ALLOW_PROTOCOLS", r"(https|http|file)(,(https|http|file))*", "protocols of repository URLs; https by default"),
+    Setting("ANTHROPIC_BASE_URL", _URL, "where model requests go; Anthropic's API by default"),
+    Setting("EGRESS_ALLOW_NETWORKS", _NETWORKS, "private networks that the egress process may reach; none by default"),
+    Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),
+    Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default"),
+    Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default"),
+)
+_BY_NAME = {setting.name: setting for setting in TABLE}
+
+
+def resolve(stored: Mapping[str, str], environment: Mapping[str, str]) -> Mapping[str, str]:
+    """What is stored, overridden by the known variables of the environment. Raises BadSetting."""
+    given = {name: environment[PREFIX + name] for name in _BY_NAME if PREFIX + name in environment}
+    merged = {**stored, **given}
+    for name, value in merged.items():
+        if name not in _BY_NAME:
+            raise BadSetting(f"{PREFIX}{name} is not a setting; known are {', '.join(PREFIX + known for known in _BY_NAME)}")
+        if re.fullmatch(_BY_NAME[name].pattern, value) is None:
+            raise BadSetting(f"{PREFIX}{name} cannot be {value!r}: {_BY_NAME[name].meaning}")
+    return merged
+
+
+def load(path: Path) -> Mapping[str, str]:
+    """The stored lines, without the prefix. Raises BadSetting."""
+    if not path.exists():
+        return {}
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    for name, equals, _value in pairs:
+        if not equals or not name.startswith(PREFIX):
+            raise BadSetting(f"{path}: {name!r} is not a line of the form {PREFIX}NAME=value")
+    return {name.removeprefix(PREFIX).strip(): value.strip() for name, _equals, value in pairs}
+
+
+def remember(path: Path, environment: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The settings in force now; those that the environment gave are stored for the next start."""
+    stored = load(path)
+    merged = resolve(stored, os.environ if environment is None else environment)
+    if merged != stored:
+        text = "".join(f"{PREFIX}{name}={value}\n" for name, value in merged.items())
+        write_atomically(path, text.encode())
+    return merged
