@@ -84,11 +84,11 @@ def branches(path: Path) -> list[str]:
 
 
 def _give(path: Path, owner: User) -> None:
-    """git serves a repository only to its owner (CVE-2022-24765)."""
+    """A repository is served only to its owner (CVE-2022-24765)."""
     for entry in (path, *path.rglob("*")):
         owner.own(entry)
 
 
 def _git(directory: Path, *arguments: str) -> str:
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(directory), **_IDENTITY}
-    return subprocess.run(["git", *arguments], cwd=directory, env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["/usr/bin/git", *arguments], cwd=directory, env=environment, check=True, capture_output=True, text=True).stdout

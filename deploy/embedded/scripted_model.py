@@ -46,7 +46,7 @@ class Fail:
 Step = Say | Call | Fail
 
 
-def shell_script(commands: Sequence[str], last_words: str) -> list[Step]:
+def shell_script(commands: Sequence[str], last_words: str) -> Sequence[Step]:
     """A model that runs these commands one after the other and then says its last words."""
     return [Call("Bash", {"command": command, "description": "run"}) for command in commands] + [Say(last_words)]
 
@@ -135,7 +135,7 @@ class ScriptedModel:
     async def _events(self, body: dict[str, Any], step: Say | Call) -> AsyncIterator[dict[str, Any]]:
         yield {"type": "message_start", "message": self._message(body)}
         for index, block in enumerate(_blocks(step)):
-            empty = block | ({"text": ""} if block["type"] == "text" else {"input": {}})
+            empty: dict[str, Any] = block | ({"text": ""} if block["type"] == "text" else {"input": {}})
             yield {"type": "content_block_start", "index": index, "content_block": empty}
             delta = (
                 {"type": "text_delta", "text": block["text"]}
