@@ -4,7 +4,7 @@ from shared.store.database import Claims, Connection, Database
 from shared.store.errors import MigrationsRefused, StoreConflict, StoreError, StoreUnavailable
 from shared.store.inbox import Inbox
 from shared.store.migrations import migrate
-from shared.store.outbox import Outbox, OutboxRow, Relay
+from shared.store.outbox import Outbox, OutboxRow, Publish, Relay
 from shared.store.settings import StoreSettings
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "MigrationsRefused",
     "Outbox",
     "OutboxRow",
+    "Publish",
     "Relay",
     "StoreConflict",
     "StoreError",

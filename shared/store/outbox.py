@@ -6,7 +6,7 @@ in which the rows were written. It is deleted only after `publish` has returned,
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ _LOCK_SPACE = 0x6F757462  # "outb"
 _LEAD_AGAIN_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _RECONNECT_SECONDS = 0.5
+_STOP_SECONDS = 5.0
 _BATCH = 100
 _BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
 
@@ -156,7 +157,7 @@ class Relay:
                 published.append(row.id)
         finally:
             if published and not connection.is_closed():
-                await asyncio.shield(self._outbox.delete(connection, published))
+                await _to_its_end(self._outbox.delete(connection, published))
         return len(published)
 
     async def _publish_until_stored(self, row: OutboxRow, connection: Session) -> None:
@@ -171,6 +172,20 @@ class Relay:
                 failures += 1
                 if connection.is_closed():
                     raise StoreUnavailable("the relay's session ended while it could not publish") from error
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """A stop waits for it: what is published and not deleted is published again by the next relay."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_STOP_SECONDS)
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("relay_deleted_nothing", reason=type(error).__name__)
+        raise
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
