@@ -22,3 +22,5 @@ class BusSettings(BaseSettings):
     """How long to wait for the server at start; afterwards a lost connection is tried again for ever."""
     grace_seconds: float = 15
     """How long handlers may go on after `stop`."""
+    retry_delays_seconds: tuple[float, ...] = (1, 5, 30, 120)
+    """What a command waits after its first, second, … failure; one more failure makes it a dead letter."""
