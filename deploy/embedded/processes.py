@@ -73,6 +73,7 @@ def table(deployment: Deployment) -> tuple[Process, ...]:
         _postgres(deployment),
         _provision(deployment),
         _auth(deployment),
+        *_model(deployment),
         _egress(deployment),
         *_services(deployment),
     )
@@ -130,14 +131,37 @@ def _egress(deployment: Deployment) -> Process:
         "EGRESS_STATE_DIR": str(deployment.layout.data("egress")),
         "EGRESS_CONTROL_SOCKET": str(deployment.layout.control / "egress.sock"),
         "EGRESS_SOCKETS_DIR": str(deployment.layout.sockets),
-        "EGRESS_ANTHROPIC_BASE_URL": deployment.settings.get("ANTHROPIC_BASE_URL", _ANTHROPIC),
-        **_list(deployment, "EGRESS_ALLOW_NETWORKS"),
+        **_upstream(deployment),
         **({"EGRESS_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
     }
     ready = HttpReady(deployment.config.ports["egress_health"])
     argv = (deployment.app.python, "-m", "services.runner.egress")
     # The runner is in the group of the socket directories and must be able to use what is made there.
     return _python(deployment, "egress", "egress", argv, variables, ready=ready, after=("provision",), umask=0o007)
+
+
+def _scripted(deployment: Deployment) -> bool:
+    return deployment.settings.get("SCRIPTED_MODEL") == "true"
+
+
+def _model(deployment: Deployment) -> tuple[Process, ...]:
+    """The demo's model, where the operator wants it; it holds nothing and runs as the user with the least."""
+    if not _scripted(deployment):
+        return ()
+    port = deployment.config.ports["model"]
+    argv = (deployment.app.python, "-m", "cli.demo.model", "--port", str(port))
+    return (_python(deployment, "model", "nats", argv, {}, ready=TcpReady(port)),)
+
+
+def _upstream(deployment: Deployment) -> Mapping[str, str]:
+    """Where model requests go. A scripted model lies on loopback, which is opened for it by its one address."""
+    if _scripted(deployment):
+        url = f"http://127.0.0.1:{deployment.config.ports['model']}"
+        return {"EGRESS_ANTHROPIC_BASE_URL": url, "EGRESS_ALLOW_NETWORKS": json.dumps(["127.0.0.1/32"])}
+    return {
+        "EGRESS_ANTHROPIC_BASE_URL": deployment.settings.get("ANTHROPIC_BASE_URL", _ANTHROPIC),
+        **_list(deployment, "EGRESS_ALLOW_NETWORKS"),
+    }
 
 
 def _services(deployment: Deployment) -> tuple[Process, ...]:

@@ -38,6 +38,8 @@ TABLE = (
     Setting("SIGNUP", _SWITCH, "whether anybody may create an account; false by default"),
     Setting("GIT_ALLOW_NETWORKS", _NETWORKS, "private networks that repositories may lie in, comma-separated CIDRs; none by default"),
     Setting("GIT_ALLOW_PROTOCOLS", r"(https|http|file)(,(https|http|file))*", "protocols of repository URLs; https by default"),
+    Setting("GIT_ALLOW_DIRECTORIES", r"/.*", "where file:// repositories may lie, comma-separated; nowhere by default"),
+    Setting("SCRIPTED_MODEL", _SWITCH, "whether a local scripted model answers instead of Anthropic's API: for the demo; false by default"),
     Setting("ANTHROPIC_BASE_URL", _URL, "where model requests go; Anthropic's API by default"),
     Setting("EGRESS_ALLOW_NETWORKS", _NETWORKS, "private networks that the egress process may reach; none by default"),
     Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),

@@ -20,7 +20,7 @@ HTTP_PORT = 8400
 
 _PORT_RANGE = range(20000, 32000)
 _WITH_HEALTH = ("gateway", "scheduler", "git", "runner", "egress", "audit")
-_PORTS = ("nats", "postgres", "auth", *(f"{service}_health" for service in _WITH_HEALTH))
+_PORTS = ("nats", "postgres", "auth", "model", *(f"{service}_health" for service in _WITH_HEALTH))
 
 
 def default_root(environment: Mapping[str, str], *, root: bool, checkout: Path) -> Path:
