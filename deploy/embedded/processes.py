@@ -150,7 +150,7 @@ def _model(deployment: Deployment) -> tuple[Process, ...]:
         return ()
     port = deployment.config.ports["model"]
     argv = (deployment.app.python, "-m", "cli.demo.model", "--port", str(port))
-    return (_python(deployment, "model", "nats", argv, {}, ready=TcpReady(port)),)
+    return (_python(deployment, "model", "nats", argv, {}, ready=TcpReady(port), after=()),)
 
 
 def _upstream(deployment: Deployment) -> Mapping[str, str]:
