@@ -1,0 +1,74 @@
+"""What the gateway tells other services when they ask: prompts, addresses, titles, sealed credentials. None of it ever enters a stream.
+
+Each answer is looked up as the task's owner, by claims, so a question about somebody else's task finds nothing. NATS permissions decide
+who may ask what.
+"""
+
+from services.gateway.credentials import queries as credentials
+from services.gateway.identity import claims
+from services.gateway.tasks import queries
+from services.gateway.tasks.queries import Destination
+from shared.bus.errors import Refused
+from shared.events import envelope
+from shared.events.facts import CredentialOpened
+from shared.events.questions import (
+    AskPublication,
+    AskRunInput,
+    AskSealedCredential,
+    AskWorkspaceSource,
+    Publication,
+    RunInput,
+    SealedCredential,
+    WorkspaceSource,
+)
+from shared.store.database import Database
+from shared.store.outbox import Outbox
+
+
+class Answers:
+    """The handlers of `rpc.gateway.…`. Each raises Refused("not_found") where there is nothing, or nothing of that owner's."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def run_input(self, question: AskRunInput) -> RunInput:
+        """What the agent is told."""
+        async with self._database.transaction(claims(question.owner)) as connection:
+            prompt = await queries.prompt(connection, question.owner, question.task_id)
+        if prompt is None:
+            raise Refused("not_found")
+        return RunInput(prompt=prompt)
+
+    async def workspace_source(self, question: AskWorkspaceSource) -> WorkspaceSource:
+        """Where the base comes from."""
+        destination = await self._destination(question)
+        return WorkspaceSource(url=destination.url, base_ref=destination.base_ref)
+
+    async def publication(self, question: AskPublication) -> Publication:
+        """Where a change goes and what it is called."""
+        destination = await self._destination(question)
+        return Publication(
+            url=destination.url, branch=destination.branch, title=destination.title, protected_paths=destination.protected_paths
+        )
+
+    async def sealed_credential(self, question: AskSealedCredential) -> SealedCredential:
+        """The sealed value of a credential the task named. That it was handed out is a fact, stored in the same transaction."""
+        async with self._database.transaction(claims(question.owner)) as connection:
+            found = await credentials.sealed_for_task(
+                connection, question.owner, question.task_id, question.credential_id, question.version
+            )
+            if found is None:
+                raise Refused("not_found")
+            purpose, sealed = found
+            fact = CredentialOpened(credential_id=question.credential_id, version=question.version, purpose=purpose)
+            opened = envelope.new(fact, source="gateway", owner=question.owner, task=question.task_id)
+            await self._outbox.enqueue(connection, opened)
+        return SealedCredential.model_construct(sealed=sealed)
+
+    async def _destination(self, question: AskWorkspaceSource | AskPublication) -> Destination:
+        async with self._database.transaction(claims(question.owner)) as connection:
+            found = await queries.destination(connection, question.owner, question.task_id, question.repository_id)
+        if found is None:
+            raise Refused("not_found")
+        return found

@@ -1,0 +1,47 @@
+"""`/v1/projects`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response, status
+
+from services.gateway.errors import NotFound
+from services.gateway.identity import claims
+from services.gateway.paging import Page, Window, window
+from services.gateway.parts import CallerOf, PartsOf
+from services.gateway.projects import queries
+from services.gateway.projects.schemas import NewProject, Project
+from shared.events import envelope, ids
+from shared.events.facts import ProjectCreated
+from shared.events.ids import ProjectId
+
+router = APIRouter(prefix="/v1/projects", tags=["projects"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create(parts: PartsOf, caller: CallerOf, new: NewProject, response: Response) -> Project:
+    """Make a project."""
+    project_id = ProjectId(ids.fresh())
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        project = await queries.insert(connection, caller.owner, project_id, new)
+        fact = envelope.new(ProjectCreated(project_id=project_id), source="gateway", owner=caller.owner)
+        await parts.outbox.enqueue(connection, fact)
+    response.headers["Location"] = f"/v1/projects/{project_id}"
+    return project
+
+
+@router.get("")
+async def page(parts: PartsOf, caller: CallerOf, part: Annotated[Window, Depends(window)]) -> Page[Project]:
+    """Your projects, newest first."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        found = await queries.page(connection, caller.owner, part)
+    return Page(items=found[: part.limit], next_cursor=part.next_cursor([(row.created_at, row.id) for row in found]))
+
+
+@router.get("/{project_id}")
+async def get(parts: PartsOf, caller: CallerOf, project_id: ProjectId) -> Project:
+    """One project."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        project = await queries.get(connection, caller.owner, project_id)
+    if project is None:
+        raise NotFound
+    return project

@@ -1,0 +1,55 @@
+"""The SQL of projects. Each statement names the owner; row-level security would hold without that."""
+
+from asyncpg import Record
+
+from services.gateway.paging import Window
+from services.gateway.projects.schemas import NewProject, Project
+from shared.events.ids import OwnerId, ProjectId
+from shared.events.values import PublishPolicy
+from shared.store.database import Connection
+
+_COLUMNS = "id, name, publish_policy, protected_paths, created_at"
+
+
+async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, new: NewProject) -> Project:
+    """Store a project."""
+    row = await connection.fetchrow(
+        f"insert into gateway.projects (id, owner, name, publish_policy, protected_paths) values ($1, $2, $3, $4, $5) returning {_COLUMNS}",  # noqa: S608 - constants
+        project_id,
+        owner,
+        new.name,
+        new.publish_policy,
+        list(new.protected_paths),
+    )
+    assert row is not None  # noqa: S101 - an insert returns its row
+    return _project(row)
+
+
+async def get(connection: Connection, owner: OwnerId, project_id: ProjectId) -> Project | None:
+    """The owner's project of this id."""
+    row = await connection.fetchrow(f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2", owner, project_id)  # noqa: S608
+    return None if row is None else _project(row)
+
+
+async def page(connection: Connection, owner: OwnerId, window: Window) -> list[Project]:
+    """The owner's projects, newest first."""
+    rows = await connection.fetch(
+        f"""select {_COLUMNS} from gateway.projects
+            where owner = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
+            order by created_at desc, id desc limit $4""",  # noqa: S608
+        owner,
+        window.created_at,
+        window.id,
+        window.fetch,
+    )
+    return [_project(row) for row in rows]
+
+
+def _project(row: Record) -> Project:
+    return Project(
+        id=ProjectId(str(row["id"])),
+        name=row["name"],
+        publish_policy=PublishPolicy(row["publish_policy"]),
+        protected_paths=row["protected_paths"],
+        created_at=row["created_at"],
+    )

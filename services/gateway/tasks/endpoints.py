@@ -1,0 +1,123 @@
+"""`/v1/tasks`."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response, status
+
+from services.gateway import idempotency
+from services.gateway.errors import NotFound
+from services.gateway.idempotency import IdempotencyKey
+from services.gateway.identity import claims
+from services.gateway.paging import Page, Window, window
+from services.gateway.parts import CallerOf, Parts, PartsOf
+from services.gateway.tasks import actions, position, queries
+from services.gateway.tasks.queries import Stored
+from services.gateway.tasks.schemas import Approval, NewTask, Task, TaskDetail
+from services.gateway.tasks.sse import EventStream, Leave
+from services.gateway.tasks.stream import Event, Pace, TaskStream
+from services.gateway.tasks.submission import submit
+from services.gateway.tokens import Caller
+from shared.events.ids import ProjectId, TaskId
+from shared.events.values import TaskState
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create(parts: PartsOf, caller: CallerOf, new: NewTask, response: Response, idempotency_key: IdempotencyKey = None) -> Task:
+    """Hand in a task. Once this answers it is not lost, whatever process dies."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        claimed = idempotency_key and idempotency.claim(caller.owner, idempotency_key, "POST /v1/tasks", new)
+        if claimed:
+            await idempotency.forget_old(connection, caller.owner, parts.settings.idempotency_hours)
+        earlier = await idempotency.earlier_answer(connection, claimed) if claimed else None
+        task = Task.model_validate_json(earlier) if earlier else await submit(parts, connection, caller.owner, new)
+        if claimed and not earlier:
+            await idempotency.remember(connection, claimed, task.model_dump_json())
+    response.headers["Location"] = f"/v1/tasks/{task.id}"
+    return task
+
+
+@router.get("")
+async def page(
+    parts: PartsOf,
+    caller: CallerOf,
+    part: Annotated[Window, Depends(window)],
+    project_id: Annotated[ProjectId | None, Query()] = None,
+    state: Annotated[TaskState | None, Query()] = None,
+) -> Page[Task]:
+    """Your tasks, newest first."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        found = await queries.page(connection, caller.owner, part, project_id, state)
+    return Page(items=found[: part.limit], next_cursor=part.next_cursor([(task.created_at, task.id) for task in found]))
+
+
+@router.get("/{task_id}")
+async def get(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> TaskDetail:
+    """One task with its prompt."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        stored = await queries.get(connection, caller.owner, task_id)
+        if stored is None:
+            raise NotFound
+        prompt = await queries.prompt(connection, caller.owner, task_id)
+    return TaskDetail(**dict(stored.task), prompt=prompt)
+
+
+@router.post("/{task_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
+async def cancel(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Task:
+    """Ask for the task to stop, wherever it is. 409 when it has ended."""
+    return await actions.cancel(parts, caller.owner, task_id)
+
+
+@router.post("/{task_id}/approve", status_code=status.HTTP_202_ACCEPTED)
+async def approve(parts: PartsOf, caller: CallerOf, task_id: TaskId, approval: Approval) -> Task:
+    """Let the held change with this tree be pushed. 409 when none waits, or another one."""
+    return await actions.approve(parts, caller.owner, task_id, approval.tree_sha)
+
+
+@router.post("/{task_id}/reject", status_code=status.HTTP_202_ACCEPTED)
+async def reject(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Task:
+    """Say that the held change is not wanted: the task ends without a branch. 409 when none waits."""
+    return await actions.reject(parts, caller.owner, task_id)
+
+
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="The id of the last event you have: the stream goes on behind it.")
+]
+
+
+@router.get("/{task_id}/events", response_class=EventStream)
+async def events(parts: PartsOf, caller: CallerOf, task_id: TaskId, last_event_id: LastEventId = None) -> EventStream:
+    """The task as it happens: `snapshot` (the task), `state`, `fact` and `output` events, and `end` (the task) when it has ended."""
+    stored = await load(parts, caller, task_id)
+    where = position.subjects(caller.owner, task_id)
+    place = position.parse(last_event_id) if last_event_id else None
+    if place is not None:
+        await position.check(parts.bus.read, where, place, stored.progress)
+    pace = Pace(parts.settings.stream_heartbeat_seconds)
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[AsyncIterator[Event]]:
+        async with parts.streams.open(caller.owner, where) as watch:
+            yield TaskStream(parts.bus.read, watch, where, task=stored.task, progress=stored.progress, position=place).events(pace)
+
+    return EventStream(opened, _leave(parts, caller, task_id))
+
+
+def _leave(parts: Parts, caller: Caller, task_id: TaskId) -> Leave:
+    async def still_allowed() -> bool:
+        async with parts.database.transaction(claims(caller.owner)) as connection:
+            return await queries.get(connection, caller.owner, task_id) is not None
+
+    return Leave(caller.expires_at, parts.settings.stream_recheck_seconds, still_allowed, parts.settings.stream_write_seconds)
+
+
+async def load(parts: Parts, caller: Caller, task_id: TaskId) -> Stored:
+    """The caller's task. Raises NotFound."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        stored = await queries.get(connection, caller.owner, task_id)
+    if stored is None:
+        raise NotFound
+    return stored

@@ -1,0 +1,55 @@
+"""`/v1/tasks/{task_id}/messages`, `/changes` and `/patch`: what a task made, as it is stored. Nothing here is ever markup."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from services.gateway.errors import NotYet
+from services.gateway.parts import CallerOf, PartsOf
+from services.gateway.tasks import messages, position
+from services.gateway.tasks.endpoints import load
+from services.gateway.tasks.schemas import Messages
+from shared.events.changes import ChangesDocument
+from shared.events.ids import TaskId
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+
+@router.get("/{task_id}/messages")
+async def history(
+    parts: PartsOf,
+    caller: CallerOf,
+    task_id: TaskId,
+    limit: Annotated[int, Query(ge=1, le=messages.MAX_PAGE)] = 200,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> Messages:
+    """What the agent said and did, in order; while it runs, so far."""
+    view = (await load(parts, caller, task_id)).progress.view
+    place = messages.parse(cursor) if cursor else messages.Place()
+    if view.transcript is None:
+        return await messages.from_stream(parts.bus.read, position.subjects(caller.owner, task_id), place, limit)
+    transcript = await parts.blobs.get_bytes(view.transcript, parts.settings.max_transcript_bytes)
+    return messages.from_transcript(transcript, place, limit)
+
+
+@router.get("/{task_id}/changes", response_model=ChangesDocument)
+async def changes(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response:
+    """What the task changed, file by file."""
+    view = (await load(parts, caller, task_id)).progress.view
+    if view.changes is None:
+        raise NotYet("The task has no stored change, or none yet.")
+    # As git wrote it: parsing megabytes to write the same again would only cost time.
+    document = await parts.blobs.get_bytes(view.changes, parts.settings.max_changes_bytes)
+    return Response(document, media_type="application/json")
+
+
+@router.get("/{task_id}/patch", response_class=Response, responses={200: {"content": {"text/x-diff": {"schema": {"type": "string"}}}}})
+async def patch(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response:
+    """The change as one patch, as `git apply` takes it."""
+    view = (await load(parts, caller, task_id)).progress.view
+    if view.patch is None:
+        raise NotYet("The task has no stored change, or none yet.")
+    content = await parts.blobs.get_bytes(view.patch, parts.settings.max_changes_bytes)
+    disposition = {"content-disposition": f'attachment; filename="{task_id}.patch"'}
+    # No charset: a patch holds the files' own bytes.
+    return Response(content, headers={"content-type": "text/x-diff"} | disposition)

@@ -1,0 +1,151 @@
+"""What the facts say about a task, as people see it: a pure fold, one fact at a time, in EVT's order.
+
+The projection stores it and an open stream folds the same way, so both always say the same. It decides nothing: the scheduler does.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from shared.events import facts
+from shared.events.envelope import AnyEnvelope
+from shared.events.failures import Failure
+from shared.events.ids import GitSha, RunId
+from shared.events.payload import Fact, Value
+from shared.events.values import ENDED, BlobRef, Outcome, TaskState, Usage
+
+
+class Change(Value):
+    """The stored diff of a task, and whether it waits for a person."""
+
+    files: int
+    additions: int
+    deletions: int
+    protected_files: int
+    held_reason: str | None = None
+
+
+class View(Value):
+    """What is known besides the state. New fields need defaults: older rows lack them."""
+
+    run_ids: tuple[RunId, ...] = ()
+    fence: int = 0
+    ended_fence: int = 0
+    base_sha: GitSha | None = None
+    tree_sha: GitSha | None = None
+    commit_sha: GitSha | None = None
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    change: Change | None = None
+    pull_request_number: int | None = None
+    transcript: BlobRef | None = None
+    changes: BlobRef | None = None
+    patch: BlobRef | None = None
+    out_last: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Progress(Value):
+    """A task's state and view as of the fact `evt_sequence` in EVT; `evt_first` is the first fact ever folded. 0: none yet."""
+
+    state: TaskState = TaskState.SUBMITTED
+    evt_first: int = 0
+    evt_sequence: int = 0
+    view: View = View()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+
+STATES: Final[Mapping[type[Fact], TaskState]] = {
+    facts.TaskBlocked: TaskState.BLOCKED,
+    facts.TaskQueued: TaskState.QUEUED,
+    facts.TaskPreparing: TaskState.PREPARING,
+    facts.TaskRunning: TaskState.RUNNING,
+    facts.TaskPublishing: TaskState.PUBLISHING,
+    facts.TaskAwaitingApproval: TaskState.AWAITING_APPROVAL,
+    facts.TaskAwaitingBudget: TaskState.AWAITING_BUDGET,
+    facts.TaskSucceeded: TaskState.SUCCEEDED,
+    facts.TaskFailed: TaskState.FAILED,
+    facts.TaskCancelled: TaskState.CANCELLED,
+    facts.TaskTimedOut: TaskState.TIMED_OUT,
+}
+
+
+def fold(progress: Progress, sequence: int, envelope: AnyEnvelope) -> Progress:
+    """The progress after this fact; unchanged when it is not newer than what is known."""
+    if sequence <= progress.evt_sequence:
+        return progress
+    fact: Fact = envelope.data
+    state = STATES.get(type(fact), progress.state)
+    learned = _learn(progress.view, fact, envelope.time)
+    if type(fact) in STATES and state in ENDED:
+        learned = {**learned, "ended_at": envelope.time}
+    return Progress(
+        state=state,
+        evt_first=progress.evt_first or sequence,
+        evt_sequence=sequence,
+        view=progress.view.model_copy(update=learned),
+    )
+
+
+def _learn(view: View, fact: Fact, at: datetime) -> dict[str, Any]:  # noqa: PLR0911 - one line per fact
+    match fact:
+        case facts.TaskRunning() | facts.TaskPublishing():
+            return _run(view, fact.run_id)
+        case facts.RunStarted():
+            return _run(view, fact.run_id) | {"fence": max(view.fence, fact.fence), "started_at": view.started_at or at}
+        case facts.RunFinished() | facts.RunFailed():
+            return _run_ended(view, fact)
+        case facts.WorkspacePrepared():
+            return {"base_sha": fact.base_sha}
+        case facts.TaskFailed() | facts.TaskTimedOut():
+            return {"failure": fact.failure}
+        case facts.TaskSucceeded():
+            return {"outcome": fact.outcome, "failure": None} | _known(commit_sha=fact.commit_sha)
+        case facts.TaskAwaitingApproval():
+            return {"tree_sha": fact.tree_sha}
+        case _:
+            return _learn_of_change(view, fact)
+
+
+def _learn_of_change(view: View, fact: Fact) -> dict[str, Any]:
+    match fact:
+        case facts.ChangePrepared():
+            change = Change(
+                files=fact.files, additions=fact.additions, deletions=fact.deletions, protected_files=fact.protected_files
+            )  # prepared again (after approval) it is no longer held
+            return {"change": change, "patch": fact.patch, "changes": fact.changes, "base_sha": fact.base_sha, "tree_sha": fact.tree_sha}
+        case facts.ChangeHeld():
+            held = view.change and view.change.model_copy(update={"held_reason": fact.reason})
+            return {"tree_sha": fact.tree_sha} | _known(change=held)
+        case facts.ChangePublished():
+            free = view.change and view.change.model_copy(update={"held_reason": None})
+            return {"commit_sha": fact.commit_sha, "tree_sha": fact.tree_sha} | _known(change=free)
+        case facts.PullRequestOpened():
+            return {"pull_request_number": fact.number}
+        case _:
+            return {}
+
+
+def _run(view: View, run_id: RunId) -> dict[str, Any]:
+    return {"run_ids": view.run_ids if run_id in view.run_ids else (*view.run_ids, run_id)}
+
+
+def _run_ended(view: View, fact: facts.RunFinished | facts.RunFailed) -> dict[str, Any]:
+    """The first end of the highest fence counts, as it does for the scheduler; a late one of an older attempt tells nothing."""
+    if fact.fence < max(view.fence, view.ended_fence) or (fact.fence and fact.fence == view.ended_fence):
+        return {}
+    return (
+        _run(view, fact.run_id)
+        | {"usage": fact.usage, "ended_fence": fact.fence, "fence": fact.fence, "out_last": max(view.out_last, fact.out_last)}
+        | _known(transcript=fact.transcript, tree_sha=fact.tree_sha, base_sha=fact.base_sha)
+    )
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
