@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from services.git import objects
 from services.git.command import MIB, Caps, Git
 from services.git.errors import ResultTooLarge
 from services.git.patches import Record, Section, records, sections
@@ -138,31 +139,14 @@ async def _texts(git: Git, taken: Taken, shown: Sequence[Record], sizes: Sizes) 
         for sha, mode in ((record.old_sha, record.touched.old_mode), (record.new_sha, record.touched.new_mode))
         if mode not in {_ABSENT, GITLINK}
     )
-    measured = await _batch(git, taken, "--batch-check=%(objectname) %(objectsize)", wanted, 16 * MIB)
-    size = {sha.decode(): int(number) for sha, number in (line.split(b" ") for line in measured.splitlines())}
+    size = await objects.sizes(git, taken.repository, wanted)
     budget, chosen = 2 * sizes.document_bytes, list[str]()
     for sha in wanted:
         if size[sha] <= min(sizes.file_bytes, budget):
             budget -= size[sha]
             chosen.append(sha)
-    contents = _contents(await _batch(git, taken, "--batch", dict.fromkeys(chosen), 4 * sizes.document_bytes + 16 * MIB))
+    contents = await objects.contents(git, taken.repository, chosen, 4 * sizes.document_bytes + 16 * MIB)
     return {sha: contents.get(sha) for sha in wanted}
-
-
-async def _batch(git: Git, taken: Taken, option: str, wanted: dict[str, None], limit: int) -> bytes:
-    asked = "".join(f"{sha}\n" for sha in wanted).encode()
-    return (await git.run("cat-file", option, repository=taken.repository, stdin=asked, caps=Caps(output_bytes=limit))).required().output
-
-
-def _contents(output: bytes) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    position = 0
-    while position < len(output):
-        end = output.index(b"\n", position)
-        sha, _kind, size = output[position:end].split(b" ")
-        found[sha.decode()] = output[end + 1 : end + 1 + int(size)]
-        position = end + 2 + int(size)
-    return found
 
 
 async def _follow_links(git: Git, taken: Taken, protection: Protection) -> None:
@@ -172,7 +156,7 @@ async def _follow_links(git: Git, taken: Taken, protection: Protection) -> None:
         return
     if len(links) > _MAX_LINKS:
         raise ResultTooLarge("the tree holds too many symbolic links to follow")
-    targets = _contents(await _batch(git, taken, "--batch", dict.fromkeys(link.sha for link in links), 64 * MIB))
+    targets = await objects.contents(git, taken.repository, {link.sha for link in links}, 64 * MIB)
     protection.follow({link.path: targets[link.sha] for link in links})
 
 

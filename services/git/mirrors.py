@@ -18,7 +18,7 @@ import structlog
 
 from services.git import complaints, refs
 from services.git.command import Caps, Completed, Git, Remote
-from services.git.errors import CommandFailed, CommandTimedOut, LockTimedOut, RefNotFound, RepositoryEmpty, Unreachable
+from services.git.errors import CommandFailed, CommandTimedOut, LockTimedOut, RefNotFound, RepositoryEmpty, RepositoryTooLarge, Unreachable
 from services.git.locks import locked
 from shared.events.ids import OwnerId
 
@@ -109,13 +109,18 @@ class Mirrors:
             )
             if done.code == 0:
                 return await self._commit(mirror, kept)
-            error = complaints.of_fetch(done.complaint)
+            error = RepositoryTooLarge if self._reached_limit(mirror) else complaints.of_fetch(done.complaint)
             if error is not RefNotFound:
                 log.info("fetch_failed", mirror=mirror.stem, complaint=done.complaint[-2000:].decode("utf-8", "replace"))
                 raise error("the remote refused the fetch") if error else _ours(done)
         if wanted == ("HEAD",) and await self._is_empty(remote):
             raise RepositoryEmpty("the repository has no commits")
         raise RefNotFound("the remote has no such branch or tag")
+
+    def _reached_limit(self, mirror: Path) -> bool:
+        """Whether the killed command left a pack as large as it may be: git itself does not say so."""
+        limit = self._caps.file_bytes
+        return limit is not None and any(left.stat().st_size >= limit for left in (mirror / "objects/pack").glob("tmp_pack_*"))
 
     async def _commit(self, mirror: Path, ref: str) -> str:
         found = await self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", repository=mirror)

@@ -3,7 +3,6 @@
 It holds no hook, no remote, no address and no configuration of ours; the checkout happens inside the sandbox.
 """
 
-
 import asyncio
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from services.git import archives, complaints, trees
+from services.git import archives, complaints, objects, trees
 from services.git.command import MIB, Caps, Completed, Git
 from services.git.errors import CommandTimedOut, PackRefused, TreeMismatch, WorkMissing
 from services.git.mirrors import create_bare
@@ -112,6 +112,9 @@ async def _verified(git: Git, repository: Path, work: Work, bounds: Bounds) -> t
         for treeish in (work.tree_sha, work.base_sha)
     ]
     await asyncio.to_thread(trees.judge, made, based)
+    fresh = {work.tree_sha, *(entry.sha for entry in made if entry.mode == trees.TREE)}.difference(entry.sha for entry in based)
+    for content in (await objects.contents(git, repository, fresh, bounds.listing_bytes)).values():
+        trees.judge_stored(content, len(work.tree_sha) // 2)
     return made
 
 

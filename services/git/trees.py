@@ -11,6 +11,7 @@ from services.git.errors import PackRefused
 
 TREE, FILE, EXECUTABLE, SYMLINK, GITLINK = b"040000", b"100644", b"100755", b"120000", b"160000"
 _MODES = frozenset({TREE, FILE, EXECUTABLE, SYMLINK, GITLINK})
+_STORED_MODES = _MODES - {TREE} | {b"40000"}
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4_096  # NAME_MAX and PATH_MAX of Linux: longer ones cannot come from a working tree
 
 # What HFS+ ignores in names: next_hfs_char() in git's utf8.c (CVE-2014-9390).
@@ -42,6 +43,20 @@ def judge(entries: Iterable[Entry], known: Iterable[Entry]) -> None:
     for entry in fresh:
         _judge_entry(entry)
     _judge_collisions(everything, fresh)
+
+
+def judge_stored(content: bytes, sha_bytes: int) -> None:
+    """Raise PackRefused when a tree object, as it is stored, holds a mode git would not write.
+
+    git reads 100777 as 100755 and an unknown type as a submodule, in its fsck and in `ls-tree` too: only the stored bytes tell.
+    """
+    position = 0
+    while position < len(content):
+        mode, _, rest = content[position : position + 4096 + 8].partition(b" ")
+        name, zero, _ = rest.partition(b"\0")
+        if mode not in _STORED_MODES or not zero:
+            raise PackRefused("the tree holds an entry with an unknown mode")
+        position += len(mode) + 1 + len(name) + 1 + sha_bytes
 
 
 def folded(path: bytes) -> str:

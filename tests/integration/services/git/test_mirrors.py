@@ -1,0 +1,206 @@
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from services.git import addresses, errors, resolution
+from services.git.command import Caps, Git, Remote
+from services.git.locks import locked
+from services.git.mirrors import Mirrors
+from tests.integration.services.git.conftest import LOOPBACK, OTHER, OWNER, RemoteTo
+from tests.servers import git_objects
+from tests.servers.authority import Authority
+from tests.servers.git import GitServer
+from tests.servers.git_objects import Blob
+
+
+def seeded(server: GitServer, name: str = "demo", content: bytes = b"one\n") -> str:
+    repository = server.create(name)
+    return git_objects.write_commit(repository, git_objects.write_tree(repository, {b"a.txt": Blob(content)}))
+
+
+async def fetch(mirrors: Mirrors, remote: Remote, base_ref: str | None = None) -> str:
+    async with mirrors.fetched(OWNER, remote, base_ref) as base:
+        return base.commit_sha
+
+
+async def test_the_default_branch_a_branch_and_a_tag(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    repository = server.path("demo")
+    second = git_objects.write_commit(repository, git_objects.tree_of(repository, commit), commit, message="two", branch="feature/x")
+    git_objects.git(repository, "tag", "-a", "-m", "v1", "v1", commit)
+    remote = remote_to(server.url("demo"))
+    assert await fetch(mirrors, remote) == commit
+    assert await fetch(mirrors, remote, "main") == commit
+    assert await fetch(mirrors, remote, "feature/x") == second
+    assert await fetch(mirrors, remote, "v1") == commit
+    assert await fetch(mirrors, remote, "refs/heads/main") == commit
+
+
+async def test_a_mirror_follows_the_remote_also_when_history_is_rewritten(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    repository, remote = server.path("demo"), remote_to(server.url("demo"))
+    assert await fetch(mirrors, remote) == commit
+    other = git_objects.write_commit(repository, git_objects.tree_of(repository, commit), message="rewritten")
+    assert await fetch(mirrors, remote) == other
+
+
+async def test_a_branch_may_become_a_directory_of_branches(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    repository, remote = server.path("demo"), remote_to(server.url("demo"))
+    git_objects.git(repository, "update-ref", "refs/heads/x", commit)
+    assert await fetch(mirrors, remote, "x") == commit
+    git_objects.git(repository, "update-ref", "-d", "refs/heads/x")
+    git_objects.git(repository, "update-ref", "refs/heads/x/y", commit)
+    assert await fetch(mirrors, remote, "x/y") == commit
+
+
+async def test_what_the_remote_lacks_is_named(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    seeded(server)
+    server.create("empty")
+    with pytest.raises(errors.RefNotFound):
+        await fetch(mirrors, remote_to(server.url("demo")), "nope")
+    with pytest.raises(errors.RepositoryNotFound):
+        await fetch(mirrors, remote_to(server.url("absent")))
+    with pytest.raises(errors.RepositoryEmpty):
+        await fetch(mirrors, remote_to(server.url("empty")))
+    with pytest.raises(errors.RefNotFound):
+        await fetch(mirrors, remote_to(server.url("empty")), "main")
+
+
+async def test_a_token_is_needed_and_used_at_each_fetch(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    server.require_token("demo", "s3cret-token")
+    url = server.url("demo")
+    assert await fetch(mirrors, remote_to(url, b"s3cret-token")) == commit
+    for secret in (None, b"wrong-token", b"ada:s3cret-token"):
+        with pytest.raises(errors.RepositoryAuth):
+            await fetch(mirrors, remote_to(url, secret))
+    server.require_token("demo", "other-pass", user="ada")
+    assert await fetch(mirrors, remote_to(url, b"ada:other-pass")) == commit
+    server.answer_with("demo", 403)
+    with pytest.raises(errors.RepositoryAuth):
+        await fetch(mirrors, remote_to(url, b"ada:other-pass"))
+
+
+async def test_redirects_are_refused(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
+    with GitServer(tmp_path / "inner") as inner:
+        seeded(inner)
+        server.redirect("demo", f"http://127.0.0.1:{inner.port}")
+        with pytest.raises(errors.RepositoryNotFound):
+            await fetch(mirrors, remote_to(server.url("demo")))
+        assert inner.seen == []
+
+
+async def test_a_remote_that_is_away_is_worth_another_try(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    remote = remote_to(server.url("demo"))
+    server.stop()
+    with pytest.raises(errors.Unreachable):
+        await fetch(mirrors, remote)
+    server.start()
+    assert await fetch(mirrors, remote) == commit
+    server.answer_with("demo", 502)
+    with pytest.raises(errors.Unreachable):
+        await fetch(mirrors, remote)
+
+
+async def test_tls_needs_the_operators_authority_and_goes_to_the_pinned_address(tmp_path: Path, remote_to: RemoteTo) -> None:
+    authority = Authority(tmp_path)
+    with GitServer(tmp_path / "tls", tls=authority.server_context("git.invalid")) as server:
+        commit = seeded(server)
+        url = server.url("demo", host="git.invalid")
+        pinned = remote_to(url, pin=f"git.invalid:{server.port}:127.0.0.1")
+        caps = Caps(timeout_seconds=60)
+        trusting = Mirrors(Git(tmp_path / "home", ca_bundle=authority.bundle), tmp_path / "one", caps=caps, max_bytes=1024**3)
+        assert await fetch(trusting, pinned) == commit
+        with pytest.raises(errors.Unreachable):
+            await fetch(trusting, remote_to(url))
+        plain = Mirrors(Git(tmp_path / "home"), tmp_path / "two", caps=caps, max_bytes=1024**3)
+        with pytest.raises(errors.Unreachable):
+            await fetch(plain, pinned)
+
+
+async def test_file_repositories_are_read_where_allowed(mirrors: Mirrors, server: GitServer) -> None:
+    commit = seeded(server)
+    address = addresses.parse(f"file://{server.path('demo')}", {"file"})
+    remote = Remote(await resolution.resolve(address, LOOPBACK))
+    assert await fetch(mirrors, remote) == commit
+
+
+async def test_owners_share_nothing(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo, git: Git) -> None:
+    commit = seeded(server)
+    server.require_token("demo", "s3cret-token")
+    remote = remote_to(server.url("demo"), b"s3cret-token")
+    assert await fetch(mirrors, remote) == commit
+    async with mirrors.existing(OTHER, remote) as nothing:
+        assert nothing is None
+    with pytest.raises(errors.RepositoryAuth):
+        async with mirrors.fetched(OTHER, remote_to(server.url("demo")), None):
+            pass
+    mirror = mirrors.path(OTHER, remote)
+    assert (await git.run("cat-file", "-e", commit, repository=mirror)).code != 0
+    assert mirrors.path(OWNER, remote) != mirror
+
+
+async def test_a_broken_mirror_is_fetched_anew(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    remote = remote_to(server.url("demo"))
+    await fetch(mirrors, remote)
+    mirror = mirrors.path(OWNER, remote)
+    for file in (mirror / "objects/pack").iterdir():
+        file.chmod(0o600)
+        file.write_bytes(b"rubbish")
+    (mirror / "packed-refs.lock").touch()
+    assert await fetch(mirrors, remote) == commit
+
+
+async def test_many_at_once_fetch_one_after_another(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    remote = remote_to(server.url("demo"))
+    assert await asyncio.gather(*(fetch(mirrors, remote) for _ in range(6))) == [commit] * 6
+
+
+async def test_many_packs_become_few(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    commit = seeded(server)
+    repository, remote = server.path("demo"), remote_to(server.url("demo"))
+    for number in range(24):
+        tree = git_objects.write_tree(repository, {b"a.txt": Blob(b"%d\n" % number)})
+        commit = git_objects.write_commit(repository, tree, commit)
+        assert await fetch(mirrors, remote) == commit
+    assert len(list((mirrors.path(OWNER, remote) / "objects/pack").glob("*.pack"))) < 20
+
+
+async def test_a_repository_over_the_limit_is_refused_by_name(git: Git, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
+    repository = server.create("big")
+    noise = random.Random(1).randbytes(400_000)  # noqa: S311 - noise does not compress
+    git_objects.write_commit(repository, git_objects.write_tree(repository, {b"big": Blob(noise)}))
+    small = Mirrors(git, tmp_path / "small", caps=Caps(timeout_seconds=60, file_bytes=8_192), max_bytes=1024**3)
+    with pytest.raises(errors.RepositoryTooLarge):
+        await fetch(small, remote_to(server.url("big")))
+
+
+async def test_the_cache_shrinks_but_not_below_what_is_used(git: Git, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
+    tight = Mirrors(git, tmp_path / "tight", caps=Caps(timeout_seconds=60), max_bytes=0)
+    for name in ("one", "two"):
+        seeded(server, name)
+        await fetch(tight, remote_to(server.url(name)))
+    async with tight.existing(OWNER, remote_to(server.url("one"))) as used:
+        assert await tight.shrink() == 1
+        assert used is not None
+        assert used.is_dir()
+    assert not tight.path(OWNER, remote_to(server.url("two"))).exists()
+
+
+async def test_a_lock_is_held_as_long_as_a_command_lives(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    async with locked(path) as descriptor:
+        child = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, pass_fds=(descriptor,))
+    with pytest.raises(errors.LockTimedOut):
+        async with locked(path, wait_seconds=0):
+            pass
+    child.kill()
+    await child.wait()
+    async with locked(path, wait_seconds=0):
+        pass
