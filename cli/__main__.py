@@ -1,6 +1,6 @@
 """`python -m cli`: what `./async-code` runs."""
 
-from cli.app import app
+from cli.app import main
 
 if __name__ == "__main__":
-    app(prog_name="async-code")
+    main()

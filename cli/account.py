@@ -25,7 +25,7 @@ def login(
     Examples: `./async-code login` (on the machine that runs the stack) · `./async-code login --email me@example.com`
     """
     context = current()
-    address, password = _generated_user() if email is None else (email, _password(password_file))
+    address, password = generated_user() if email is None else (email, _password(password_file))
     session = context.client.sign_in(address, password)
     if machine(json_flag):
         printing.document({"server": session.server, "email": session.email})
@@ -51,7 +51,8 @@ def whoami(json_flag: JsonFlag = False) -> None:
         printing.out.print(printing.shown(me.get("email") or me["id"]))
 
 
-def _generated_user() -> tuple[str, str]:
+def generated_user() -> tuple[str, str]:
+    """Address and password of the user that the first start of this machine's stack made. Raises CliError."""
     path = layout().sign_in
     try:
         stored = json.loads(path.read_text())

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cli import events, printing
-from cli.client import Client
+from cli.client import Client, Json
 from cli.context import machine
 from cli.exits import OF_STATE, Exit
 from shared.events.values import TaskState
@@ -23,6 +23,14 @@ def follow(client: Client, whole: str, *, json_flag: bool) -> int:
     if not machine(json_flag):
         printing.task(view)
     return int(OF_STATE.get(TaskState(view["state"]), Exit.FAILED))
+
+
+def silently(client: Client, whole: str) -> Json:
+    """Wait until a task ends or waits for a person; gives the task."""
+    for event in events.follow(client, whole):
+        if _state(event) in OF_STATE:
+            break
+    return client.get(f"/v1/tasks/{whole}")
 
 
 def _state(event: events.ServerEvent) -> Any:
