@@ -10,11 +10,12 @@ VERSION = "0.1.0"
 def up(
     *,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the stack on Ctrl-C.")] = False,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Build the sandboxes' images where they are missing.")] = True,
 ) -> None:
     """Start everything on this machine and say where it is. Does nothing to a stack that runs."""
     from deploy.embedded import commands  # noqa: PLC0415 - the servers' libraries would slow down every other command
 
-    raise typer.Exit(commands.up(foreground=foreground))
+    raise typer.Exit(commands.up(foreground=foreground, images=images))
 
 
 def down() -> None:

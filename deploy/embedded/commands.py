@@ -17,6 +17,8 @@ from deploy.embedded.install import App
 from deploy.embedded.progress import Outcome, follow
 from deploy.embedded.report import OK, STOPPED_CODE, Report, look, print_report
 from deploy.embedded.state import Config, Layout, default_root
+from deploy.images.build import ensure_images
+from deploy.images.errors import ImageBuildError
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 180.0
@@ -31,12 +33,12 @@ def layout_here() -> Layout:
     return Layout(default_root(os.environ, root=os.geteuid() == 0, checkout=CHECKOUT))
 
 
-def up(*, foreground: bool = False) -> int:
+def up(*, foreground: bool = False, images: bool = True) -> int:
     """Start the stack and wait until it is ready; only wait where it runs already."""
     layout = layout_here()
     try:
-        code = _wait_for_running(layout) if daemon.running(layout) else _start(layout, foreground=foreground)
-    except (settings.BadSetting, docker_engine.NoEngine, users.UsersFailed) as error:
+        code = _wait_for_running(layout) if daemon.running(layout) else _start(layout, foreground=foreground, images=images)
+    except (settings.BadSetting, docker_engine.NoEngine, users.UsersFailed, ImageBuildError) as error:
         print(f"async-code: {error}", file=sys.stderr)
         return _FAILED
     if code == OK and not foreground:
@@ -77,10 +79,12 @@ def report_here() -> Report:
         return Report("starting", None, (), _FAILED)
 
 
-def _start(layout: Layout, *, foreground: bool) -> int:
+def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     layout.root.mkdir(parents=True, exist_ok=True)
     settings.remember(layout.settings)
     docker_engine.ensure(layout)
+    if images:
+        ensure_images(lambda text: print(f"  {text}", file=sys.stderr))
     started = time.monotonic()
     app = install.install(CHECKOUT, Path(sys.prefix), layout.app)
     if foreground:

@@ -4,6 +4,7 @@ Values only; the asking is one function without state, used by the supervisor wh
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ class Process:
     ready: Ready
     after: tuple[str, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
-    grace_seconds: float = 20.0
+    grace_seconds: float = 40.0
+    """Longer than the 30 s that a service gives its own handlers (shared/telemetry/service.py)."""
     umask: int = field(default=0o077)
 
 
@@ -70,7 +72,7 @@ async def is_ready(ready: Ready) -> bool:
                     return await _answers_ok(ready)
                 case TcpReady():
                     _reader, writer = await asyncio.open_connection("127.0.0.1", ready.port)
-                    writer.close()
+                    await _close(writer)
                     return True
                 case CommandReady():
                     return await _ends_well(ready.argv)
@@ -86,7 +88,7 @@ async def _answers_ok(ready: HttpReady) -> bool:
         writer.write(f"GET {ready.path} HTTP/1.1\r\nHost: {ready.host}\r\nConnection: close\r\n\r\n".encode())
         status = await reader.readline()
     finally:
-        writer.close()
+        await _close(writer)
     return status.split(b" ")[1:2] == [b"200"]
 
 
@@ -97,3 +99,9 @@ async def _ends_well(argv: tuple[str, ...]) -> bool:
     except asyncio.CancelledError:
         process.kill()
         raise
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.embedded import auth, settings, users
-from deploy.embedded.auth.store import Users
+from deploy.embedded import settings, users
+from deploy.embedded.auth import apply as auth
 from deploy.embedded.install import App
 from deploy.embedded.processes import DATABASE, Deployment
 from deploy.embedded.state import Config, Layout
@@ -20,8 +20,6 @@ from deploy.nats import apply as nats
 from deploy.postgres import apply as postgres
 from deploy.postgres import binaries
 from deploy.postgres.cluster import SUPERUSER
-
-AUTH_ROLE = "async_code_auth"
 
 
 def current(root: Path) -> Deployment:
@@ -46,19 +44,10 @@ async def _database(deployment: Deployment) -> None:
     )
     connection = await asyncpg.connect(url, password=deployment.admin_password_file.read_text().strip(), command_timeout=60)
     try:
-        await connection.execute(auth.SCHEMA.read_text())
-        await _set_password(connection, postgres.password(deployment.passwords_dir, AUTH_ROLE))
         first = json.loads(deployment.layout.sign_in.read_text())
-        await Users.create_first(connection, first["email"], first["password"])
+        await auth.apply(connection, postgres.password(deployment.passwords_dir, auth.ROLE), first["email"], first["password"])
     finally:
         await connection.close()
-
-
-async def _set_password(connection: "asyncpg.Connection[asyncpg.Record]", text: str) -> None:
-    """As the provisioner of the services' roles does it: the server is sent the verifier alone."""
-    verifier = postgres.scram_verifier(text, postgres.secrets.token_bytes(16))
-    statement = await connection.fetchval("select format('alter role %I with password %L', $1::text, $2::text)", AUTH_ROLE, verifier)
-    await connection.execute(statement)
 
 
 if __name__ == "__main__":
