@@ -1,6 +1,5 @@
 """`audit`: look at your own events, and verify the whole trail offline, believing nothing that a database's operator could change."""
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,21 +7,10 @@ from typing import Annotated
 import typer
 
 from cli import printing
-from cli.context import JsonFlag, current, layout, machine, task_id
-from cli.exits import CliError, Exit
-from deploy.embedded import provision
-from deploy.postgres.apply import password_file
-from services.audit import keys, verify
-from services.audit.errors import EntryInvalid, KeyUnusable
-from services.audit.findings import Report
-from shared.secrets.errors import NotPrivate
-from shared.store.errors import StoreError
-from shared.store.settings import StoreSettings
+from cli.context import JsonFlag, current, machine, task_id
+from cli.exits import Exit
 
 app = typer.Typer(no_args_is_help=True, help="The trail: every command and event, provably complete.")
-
-READER = "async_code_audit_reader"
-SEAL_SECONDS = 15.0
 
 CheckpointsOption = Annotated[Path | None, typer.Option(help="The published checkpoints; those of this machine's stack without it.")]
 KeyOption = Annotated[Path | None, typer.Option(help="The verifier key that was handed out; this machine's without it.")]
@@ -39,18 +27,22 @@ def verify_trail(
 
     Examples: `./async-code audit verify` · `./async-code audit verify --export trail.jsonl --checkpoints kept.txt --key kept.pub`
     """
-    report = examine(export, checkpoints, key)
+    from cli import proof  # noqa: PLC0415 - the database's libraries would slow down every other command
+
+    report = proof.examine(export, checkpoints, key)
     if machine(json_flag):
         printing.document(asdict(report))
     else:
-        printing.out.print(printing.shown(verify.describe(report)))
+        printing.out.print(printing.shown(proof.describe(report)))
     raise typer.Exit(Exit.OK if report.verified else Exit.FAILED)
 
 
 @app.command("export")
 def export_trail(output: Path) -> None:
     """Write the whole log to a new file, for verifying elsewhere."""
-    count = verify.export(_database(), output)
+    from cli import proof  # noqa: PLC0415 - as above
+
+    count = proof.export(output)
     printing.err.print(f"{count} entries written to {printing.shown(output)}.")
 
 
@@ -65,39 +57,3 @@ def list_events(task: Annotated[str | None, typer.Option("--task", help="Only th
     else:
         rows = ([entry["index"], entry["stored_at"][:19], entry["stream"], entry["type"] or entry["subject"]] for entry in page["entries"])
         printing.table(["index", "stored", "stream", "event"], rows)
-
-
-def examine(export: Path | None = None, checkpoints: Path | None = None, key: Path | None = None) -> Report:
-    """Verify this machine's trail, or an export. Raises CliError where it cannot be tried."""
-    here = layout()
-    try:
-        return verify.verify(
-            export or _database(),
-            checkpoints or here.public / "audit" / "checkpoint",
-            key or keys.verifier_key_file(here.secret("audit", "signing-key")),
-        )
-    except EntryInvalid as error:
-        raise CliError(f"NOT VERIFIED: {error}") from error
-    except (OSError, KeyUnusable, NotPrivate, StoreError) as error:
-        raise CliError(
-            f"The trail cannot be read: {error}", "Run it as the user who started the stack, while it is up.", Exit.UNREACHABLE
-        ) from error
-
-
-def wait_sealed(index: int) -> Report:
-    """A report that proves at least the entry `index`; the newest entries are sealed a moment after they are stored."""
-    deadline = time.monotonic() + SEAL_SECONDS
-    while True:
-        report = examine()
-        if not report.verified or report.sealed > index or time.monotonic() > deadline:
-            return report
-        time.sleep(0.2)
-
-
-def _database() -> StoreSettings:
-    deployment = provision.current(layout().root)
-    return StoreSettings(
-        url=deployment.cluster.url(READER, provision.DATABASE),
-        password_file=password_file(deployment.passwords_dir, READER),
-        connect_seconds=5,
-    )

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import printing, trail, watching
+from cli import printing, proof, watching
 from cli.account import generated_user
 from cli.client import Client, Json
 from cli.context import Context, layout
 from cli.demo import model, repository
 from cli.exits import CliError, Exit
 from deploy.embedded import users
-from services.audit import verify
 
 PROJECT = "demo"
 SCRIPTED_KEY = "sk-scripted-model-takes-any-key"  # the local model asks for none; the egress process still puts it in
@@ -125,10 +124,10 @@ def _passes(client: Client, project: Json, fixed: Json) -> None:
 def _proved(client: Client, done: list[Json]) -> None:
     last = max(entry["index"] for view in done for entry in client.get("/v1/audit", task_id=view["id"])["entries"])
     with _step("Recomputed from its entries, it agrees with its signed checkpoints"):
-        report = trail.wait_sealed(last)
+        report = proof.wait_sealed(last)
         if not report.verified or report.sealed <= last:
             raise CliError("The trail does not hold.", "./async-code audit verify")
-    printing.out.print(f"  {printing.shown(verify.describe(report))}")
+    printing.out.print(f"  {printing.shown(proof.describe(report))}")
 
 
 def _farewell(context: Context, done: list[Json]) -> None:
