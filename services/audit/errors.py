@@ -1,4 +1,4 @@
-"""What can be wrong with the trail. None of these is retryable: each needs a person, or better input."""
+"""What can be wrong with the trail. All but `LogMoved` need a person, or better input: trying again cannot help."""
 
 
 class AuditError(Exception):
@@ -32,3 +32,15 @@ class EntryInvalid(AuditError):
 
 class TrailBroken(AuditError):
     """The stored log contradicts a checkpoint that was published: nothing more is appended or signed until a person has looked."""
+
+
+class LogMoved(AuditError):
+    """The log is longer than its writer knew: it takes the log up again, and goes on."""
+
+
+class NotCurrent(AuditError):
+    """The trail is behind what happened, or behind its own seal."""
+
+
+class NothingSealed(AuditError):
+    """There is no checkpoint yet."""

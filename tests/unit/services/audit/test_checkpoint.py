@@ -21,19 +21,21 @@ PUBLISHED_BY_C2SP = (
 )
 """The example of the tlog-checkpoint specification."""
 
-PETER_WEINBERGER = VerifierKey.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-"""The key, text and signature of the documentation of Go's golang.org/x/mod/sumdb/note: another implementation of the same format."""
+GO_EXAMPLE = VerifierKey.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
+"""The verifier key in the documentation of Go's golang.org/x/mod/sumdb/note: another implementation of the same format."""
 
 
 def test_a_note_is_these_exact_bytes() -> None:
     assert checkpoint.sign(POINT, NAME, PRIVATE) == (
-        "async-code.example/trail\n20852163\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n— async-code.example/trail BNkZTRvR7OzY8GeK12273l0dc6jqm56Itmjnrmr1j+EDoB8PkARXsNflZfOpZWa2v1G+jMkdSNyfFBGm8HboMApyPQY=\n"
+        "async-code.example/trail\n20852163\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n"
+        "— async-code.example/trail "
+        "BNkZTRvR7OzY8GeK12273l0dc6jqm56Itmjnrmr1j+EDoB8PkARXsNflZfOpZWa2v1G+jMkdSNyfFBGm8HboMApyPQY=\n"
     )
 
 
 def test_go_and_we_agree_on_the_id_of_a_key() -> None:
-    assert PETER_WEINBERGER.key_id.hex() == "c74f20a3"
-    assert PETER_WEINBERGER.encode() == "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    assert GO_EXAMPLE.key_id.hex() == "c74f20a3"
+    assert GO_EXAMPLE.encode() == "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 
 
 def test_the_specifications_example_is_read() -> None:
