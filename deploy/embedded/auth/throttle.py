@@ -34,7 +34,7 @@ class Throttle:
     def failed(self, account: str, address: str | None) -> None:
         """Count a wrong password."""
         for key, limit in _keys(account, address):
-            moments = self._failures.setdefault(key, deque(maxlen=limit))
+            moments = self._failures.setdefault(key, deque(maxlen=2 * limit))
             moments.append(self._clock())
             self._failures.move_to_end(key)
         while len(self._failures) > _MAX_KEYS:
