@@ -1,0 +1,60 @@
+"""What an agent is to the runner: an image, a command, a reader of its output and a judge of its end. No I/O.
+
+Adding an agent is one file here, one line in `registry` and one Dockerfile under deploy/images/.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.runner.doors import Door, Spending
+from services.runner.sandbox import Program
+from shared.events.ids import RunId
+from shared.events.output import AgentEvent
+from shared.events.values import Limits, ModelName
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one attempt is told. The prompt is a person's; the door is None for an agent without a model."""
+
+    run_id: RunId
+    prompt: str
+    model: ModelName | None
+    limits: Limits
+    door: Door | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the agent's process ended. Events are agent-written and can be forged: what was spent is what the door metered."""
+
+    exit_code: int
+    last: AgentEvent | None
+    """The last event that came from its standard output."""
+    spending: Spending
+
+
+class Agent(Protocol):
+    """One kind of agent."""
+
+    @property
+    def name(self) -> str:
+        """As tasks name it; its image is `async-code/<name>:current` unless the operator says otherwise."""
+        ...
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it needs a way out to a model, and so a credential."""
+        ...
+
+    def program(self, assignment: Assignment) -> Program:
+        """The process to start. The prompt goes in on standard input, never in an argument."""
+        ...
+
+    def parse(self, line: str) -> AgentEvent | None:
+        """A line of its standard output as an event; None for one that nobody needs to see."""
+        ...
+
+    def verdict(self, ending: Ending) -> str | None:
+        """The failure code of its end; None when it ended well."""
+        ...

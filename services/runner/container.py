@@ -1,0 +1,126 @@
+"""From a sandbox's specification to the engine's create request, as a pure function: the whole hardening stands here.
+
+Must never take anything a user or an agent wrote: image, limits and ids are typed and bounded. References: facts and attacks are
+tested from inside in tests/integration/services/runner/.
+"""
+
+from typing import Any
+
+from services.runner.sandbox import SandboxSpec
+
+AGENT = "10001:10001"
+HARVEST = "10002:10002"
+WORKSPACE = "/workspace"
+DOOR = "/run/egress"
+
+MIB = 1024 * 1024
+_LABEL = "async-code."
+_OWN_PROCESSES = 16
+"""Beside the agent's: init, sleep, and the scripts that load and harvest."""
+_OWN_FILES = 64 * MIB
+_AFTERLIFE_SECONDS = 1_800
+"""A container whose runner died ends by itself this long after its run's time was over."""
+_SMALL_MIB = 16
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def name(spec: SandboxSpec) -> str:
+    """The container's name: a second sandbox for the same attempt is refused by the engine."""
+    return f"async-code-{spec.run_id}-{spec.fence}"
+
+
+def labels(spec: SandboxSpec, deployment: str, runner_id: str) -> dict[str, str]:
+    """Whose container this is, for the people and runners who find it."""
+    values = {"deployment": deployment, "runner": runner_id, "run": spec.run_id, "fence": str(spec.fence)}
+    return {_LABEL + key: str(value) for key, value in (values | {"owner": spec.owner, "task": spec.task_id}).items()}
+
+
+def label(key: str) -> str:
+    """The full name of a label."""
+    return _LABEL + key
+
+
+def disks(spec: SandboxSpec) -> dict[str, int]:
+    """The writable places and their sizes in bytes. They lie in memory, and memory is what they count against."""
+    disk = spec.limits.disk_mib * MIB
+    beside = max(spec.limits.disk_mib // 4, _SMALL_MIB) * MIB
+    return {
+        WORKSPACE: disk,
+        "/home/agent": beside,
+        "/tmp": beside,  # noqa: S108 - the sandbox's, not the host's
+        "/base": 2 * spec.workspace_bytes + spec.max_result_bytes + _OWN_FILES,
+    }
+
+
+def memory_bytes(spec: SandboxSpec) -> int:
+    """What the agent's processes may take, and the disks on top: full disks leave the processes their share."""
+    return spec.limits.memory_mib * MIB + sum(disks(spec).values())
+
+
+def create_request(spec: SandboxSpec, image_id: str, container_labels: dict[str, str], seccomp: str, runtime: str) -> dict[str, Any]:
+    """The body of the engine's `POST /containers/create` (Engine API 1.41)."""
+    return {
+        "Image": image_id,
+        # The first process is not the agent's, so the agent cannot end it; it ends by itself when nobody comes back for it.
+        "User": HARVEST,
+        "Entrypoint": ["/usr/bin/tini", "--"],
+        "Cmd": ["/bin/sleep", str(spec.limits.wall_seconds + _AFTERLIFE_SECONDS)],
+        "Env": [f"PATH={PATH}", "LANG=C.UTF-8"],
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "Labels": container_labels,
+        "HostConfig": _host_config(spec, seccomp, runtime),
+    }
+
+
+def _host_config(spec: SandboxSpec, seccomp: str, runtime: str) -> dict[str, Any]:
+    memory = memory_bytes(spec)
+    return {
+        # No network: an internal one reaches the host's own services on the bridge address.
+        "NetworkMode": "none",
+        # Nothing answers there: without these the engine copies the host's name servers and domains into the sandbox.
+        "Dns": ["127.0.0.1"],
+        "DnsSearch": ["."],
+        "DnsOptions": ["attempts:1", "timeout:1"],
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+        "IpcMode": "private",
+        "PidMode": "",
+        "CgroupnsMode": "private",
+        "Runtime": runtime,
+        "Memory": memory,
+        "MemorySwap": memory,  # equal to Memory: no swap
+        "NanoCpus": int(spec.limits.cpus * 1_000_000_000),
+        "PidsLimit": spec.limits.pids + _OWN_PROCESSES,
+        "OomScoreAdj": 500,  # under memory pressure the host ends a sandbox before it ends itself
+        "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
+        "ShmSize": 64 * MIB,
+        "Tmpfs": _tmpfs(spec),
+        "Mounts": _mounts(spec),
+        "AutoRemove": True,
+        "LogConfig": {"Type": "none", "Config": {}},
+    }
+
+
+def _tmpfs(spec: SandboxSpec) -> dict[str, str]:
+    sizes = disks(spec)
+    agents = "rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001"
+    options = {
+        WORKSPACE: agents,
+        "/home/agent": agents,
+        "/tmp": "rw,nosuid,nodev,exec,mode=1777",  # noqa: S108 - the sandbox's, not the host's
+        "/base": "rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002",
+    }
+    return {place: f"{rights},size={sizes[place]}" for place, rights in options.items()}
+
+
+def _mounts(spec: SandboxSpec) -> list[dict[str, Any]]:
+    if spec.door is None:
+        return []
+    # Read-only still connects; read-write let an agent write to the host's disk.
+    return [
+        {"Type": "bind", "Source": str(spec.door), "Target": DOOR, "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}},
+    ]

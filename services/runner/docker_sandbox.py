@@ -1,0 +1,315 @@
+"""Sandboxes as containers of a Docker engine: the only file that imports docker.
+
+docker-py blocks, so its calls run in threads; output is streamed in asyncio (`docker_stream`). Nothing an agent wrote is ever unpacked,
+opened or run on this side, and no shell of the host takes part.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import docker
+import requests
+import structlog
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from services.runner import container
+from services.runner.docker_stream import Endpoint, ExecStream
+from services.runner.errors import (
+    CheckoutFailed,
+    EngineUnreachable,
+    ImageMissing,
+    ResultTooLarge,
+    SandboxGone,
+    SandboxUnavailable,
+    WorkRefused,
+)
+from services.runner.harvest import HarvestReader
+from services.runner.sandbox import Condition, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from shared.events.ids import GitSha, RunId
+
+log = structlog.get_logger()
+R = TypeVar("R")
+
+_SECCOMP = Path(__file__).with_name("seccomp.json")
+_SCRIPTS = "/usr/local/lib/async-code/"
+_STEP_SECONDS = 300
+"""The longest a script of ours may take; a big repository loads and harvests in seconds."""
+_STOP_SECONDS = 20
+_ENGINE_SECONDS = 60
+_KEPT_COMPLAINT_BYTES = 4_096
+_KILLED = 137
+_NESTED, _REFUSED, _NO_ROOM = 10, 11, 12  # exit codes of deploy/images/base/lib/harvest
+
+
+@dataclass(frozen=True)
+class _Exec:
+    """A process to start in a container: as whom, where, with what."""
+
+    user: str
+    argv: tuple[str, ...]
+    directory: str = "/"
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class DockerEngine:
+    """docker-py, called in threads, with its errors in our words."""
+
+    def __init__(self, url: str) -> None:
+        self.endpoint = Endpoint(url)
+        self._url = url
+        self._client: Any = None
+
+    async def call(self, function: Callable[[Any], R]) -> R:
+        """Runs `function(api)` in a thread. Raises EngineUnreachable, SandboxGone (404), SandboxUnavailable (any other refusal)."""
+        if self._client is None:
+            _, writer = await self.endpoint.connect()  # docker-py leaks its socket when nobody listens
+            writer.close()
+        try:
+            return await asyncio.to_thread(self._called, function)
+        except NotFound as error:
+            raise SandboxGone(str(error)) from error
+        except APIError as error:
+            raise SandboxUnavailable(str(error)) from error
+        except (DockerException, requests.RequestException) as error:
+            raise EngineUnreachable(f"no Docker engine at {self._url}") from error
+
+    def _called(self, function: Callable[[Any], R]) -> R:
+        if self._client is None:
+            self._client = cast("Any", docker).DockerClient(base_url=self._url, version="1.41", timeout=_ENGINE_SECONDS)
+        return function(self._client.api)
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        if self._client is not None:
+            self._client.close()
+
+
+class DockerSandboxes:
+    """Makes sandboxes on one engine for one runner of one deployment."""
+
+    def __init__(self, engine: DockerEngine, *, deployment: str, runner_id: str, runtime: str = "runc") -> None:
+        self._engine = engine
+        self._deployment = deployment
+        self._runner_id = runner_id
+        self._runtime = runtime
+        self._seccomp = _SECCOMP.read_text()
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """See SandboxFactory. A cancelled call leaves nothing behind."""
+        image_id = await self._image(spec.image)
+        labels = container.labels(spec, self._deployment, self._runner_id)
+        request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime)
+        starting = asyncio.create_task(self._engine.call(lambda api: _start(api, container.name(spec), request)))
+        try:
+            container_id = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # the cancellation goes on; what could not be made needs no removal
+                await DockerSandbox(self._engine, await starting, image_id, spec).kill()
+            raise
+        return DockerSandbox(self._engine, container_id, image_id, spec)
+
+    async def _image(self, image: str) -> str:
+        def inspect(api: Any) -> str | None:
+            try:
+                return str(api.inspect_image(image)["Id"])
+            except ImageNotFound:
+                return None
+
+        found = await self._engine.call(inspect)
+        if found is None:
+            raise ImageMissing(f"the image {image} is not on this Docker host")
+        return found
+
+    async def leftovers(self) -> Sequence[Leftover]:
+        """See SandboxFactory."""
+        wanted = {"label": [f"{container.label('deployment')}={self._deployment}"]}
+        found = await self._engine.call(lambda api: cast("list[dict[str, Any]]", api.containers(all=True, filters=wanted)))
+        return [_leftover(str(entry["Id"]), cast("dict[str, str]", entry["Labels"])) for entry in found]
+
+    async def remove(self, leftover: Leftover) -> None:
+        """See SandboxFactory."""
+        await _remove(self._engine, leftover.container_id)
+
+    async def ready(self) -> None:
+        """See SandboxFactory."""
+        await self._engine.call(lambda api: api.ping())
+
+
+class DockerSandbox:
+    """One container."""
+
+    def __init__(self, engine: DockerEngine, container_id: str, image_digest: str, spec: SandboxSpec) -> None:
+        self._engine = engine
+        self._id = container_id
+        self._spec = spec
+        self.image_digest = image_digest
+
+    async def load(self, workspace: Path, base_sha: GitSha) -> None:
+        """See Sandbox."""
+        steps = (("load", container.HARVEST, (), workspace), ("checkout", container.AGENT, (base_sha,), None))
+        for script, user, arguments, source in (*steps, ("keep-index", container.HARVEST, (), None)):
+            code, complaint = await self._script(user, script, *arguments, source=source)
+            if code != 0:
+                raise CheckoutFailed(f"{script} ended with {code}: {complaint}")
+
+    async def run(self, program: Program, on_output: OnOutput) -> int:
+        """See Sandbox."""
+        environment = {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TERM": "dumb"} | dict(program.environment)
+
+        async def feed(stream: ExecStream) -> None:
+            await stream.write(program.stdin)
+            stream.end_input()
+
+        return await self._execute(_Exec(container.AGENT, program.argv, container.WORKSPACE, environment), feed, on_output)
+
+    async def stop_agent(self) -> None:
+        """See Sandbox. Needs room for one more process: where the agent took it all, this fails and the sandbox has to go."""
+        async with _within(_STOP_SECONDS):
+            code, complaint = await self._script(container.AGENT, "stop-agent")
+        if code != 0:
+            raise SandboxUnavailable(f"the agent's processes live on ({code}): {complaint}")
+
+    async def condition(self) -> Condition:
+        """See Sandbox."""
+        said = bytearray()
+
+        async def keep(_: Stream, data: bytes) -> None:
+            said.extend(data[:_KEPT_COMPLAINT_BYTES])
+
+        async with _within(_STOP_SECONDS):
+            await self._execute(_Exec(container.HARVEST, (_SCRIPTS + "condition",)), _no_input, keep)
+        facts = [line.split() for line in bytes(said).decode(errors="replace").splitlines()]
+        kills = sum(int(fact[1]) for fact in facts if len(fact) == 2 and fact[0] == "oom_kills" and fact[1].isdigit())  # noqa: PLR2004
+        return Condition(oom_kills=kills, disk_full=any(fact[:1] == ["full"] for fact in facts))
+
+    async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
+        """See Sandbox."""
+        code, complaint = await self._script(container.HARVEST, "harvest-room")
+        if code != 0:
+            raise SandboxUnavailable(f"harvest-room ended with {code}: {complaint}")
+        reader = HarvestReader(pack, self._spec.max_result_bytes)
+        try:
+            code, complaint = await self._script(container.AGENT, "harvest", base_sha, output=reader.feed)
+            if code in (_NESTED, _REFUSED):
+                raise WorkRefused(f"the harvest ended with {code}: {complaint}")
+            if code == _NO_ROOM:
+                raise ResultTooLarge("the harvest ran out of room")
+            if code != 0:
+                raise SandboxUnavailable(f"the harvest ended with {code}: {complaint}")
+            return reader.result()
+        finally:
+            reader.close()
+
+    async def kill(self) -> None:
+        """See Sandbox."""
+        await _remove(self._engine, self._id)
+
+    async def _script(
+        self, user: str, script: str, *arguments: str, source: Path | None = None, output: Callable[[bytes], None] | None = None
+    ) -> tuple[int, str]:
+        """Runs one of our scripts: its exit code and the beginning of what it complained about."""
+        complaint = bytearray()
+
+        async def sort(stream: Stream, data: bytes) -> None:
+            if stream is Stream.STDOUT and output is not None:
+                output(data)
+            elif len(complaint) < _KEPT_COMPLAINT_BYTES:
+                complaint.extend(data[:_KEPT_COMPLAINT_BYTES])
+
+        async def feed(stream: ExecStream) -> None:
+            if source is not None:
+                with await asyncio.to_thread(source.open, "rb") as file:
+                    while piece := await asyncio.to_thread(file.read, 1024 * 1024):
+                        await stream.write(piece)
+            stream.end_input()
+
+        async with _within(_STEP_SECONDS):
+            code = await self._execute(_Exec(user, (_SCRIPTS + script, *arguments)), feed, sort)
+        return code, bytes(complaint).decode(errors="replace")
+
+    async def _execute(
+        self,
+        process: _Exec,
+        feed: Callable[[ExecStream], Awaitable[None]],
+        on_output: OnOutput,
+    ) -> int:
+        request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
+        created = await self._engine.call(lambda api: api.exec_create(self._id, list(process.argv), **request))
+        stream = await ExecStream.start(self._engine.endpoint, str(created["Id"]))
+        feeding = asyncio.create_task(_fed(feed, stream))
+        try:
+            while (piece := await stream.read()) is not None:
+                await on_output(*piece)
+        finally:
+            feeding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await feeding
+            await stream.close()
+        return await self._exit_code(str(created["Id"]))
+
+    async def _exit_code(self, exec_id: str) -> int:
+        """The engine closes the stream a moment before it knows the code, and never knows it when the container died."""
+        for _ in range(100):
+            seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.exec_inspect(exec_id)))
+            if not seen["Running"]:
+                return _KILLED if seen["ExitCode"] is None else int(seen["ExitCode"])
+            await asyncio.sleep(0.05)
+        raise SandboxUnavailable("the exec goes on after its output ended")
+
+
+def _start(api: Any, name: str, request: dict[str, Any]) -> str:
+    container_id = str(api.create_container_from_config(request, name)["Id"])
+    try:
+        api.start(container_id)
+    except BaseException:
+        with contextlib.suppress(DockerException):  # what is raised is why it did not start
+            api.remove_container(container_id, force=True, v=True)
+        raise
+    return container_id
+
+
+async def _remove(engine: DockerEngine, container_id: str) -> None:
+    def remove(api: Any) -> None:
+        try:
+            api.remove_container(container_id, force=True, v=True)
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != 409:  # noqa: PLR2004 - Conflict: the engine is removing it already
+                raise
+            with contextlib.suppress(NotFound):
+                api.wait(container_id, timeout=_STOP_SECONDS, condition="removed")
+
+    await engine.call(remove)
+
+
+def _leftover(container_id: str, labels: dict[str, str]) -> Leftover:
+    fence = labels.get(container.label("fence"), "0")
+    return Leftover(
+        container_id=container_id,
+        runner_id=labels.get(container.label("runner"), ""),
+        run_id=RunId(labels.get(container.label("run"), "")),
+        fence=int(fence) if fence.isdigit() else 0,
+    )
+
+
+async def _no_input(stream: ExecStream) -> None:
+    stream.end_input()
+
+
+async def _fed(feed: Callable[[ExecStream], Awaitable[None]], stream: ExecStream) -> None:
+    with contextlib.suppress(ConnectionError):  # a program may end without reading its input
+        await feed(stream)
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise SandboxUnavailable(f"a step in the sandbox took over {seconds} s") from error

@@ -1,0 +1,93 @@
+"""A run's way out, as the runner sees it: asked for before the sandbox is made, asked after, and closed. No I/O here.
+
+The egress process behind it holds the keys; the runner holds ciphertext and the token it made for this attempt, worth nothing elsewhere.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from services.runner.errors import CredentialMissing
+from shared.events.ids import OwnerId, RunId, Sha256, TaskId
+from shared.events.values import CredentialRef, Usage
+
+
+@dataclass(frozen=True)
+class DoorRequest:
+    """Which attempt wants out, with whose key, for how much."""
+
+    run_id: RunId
+    fence: int
+    owner: OwnerId
+    task_id: TaskId
+    credential: CredentialRef | None
+    max_cost_usd: float
+
+
+@dataclass(frozen=True)
+class Door:
+    """An open way out: the host directory to mount, the socket in it, and what the agent shows as its key."""
+
+    directory: Path
+    socket_name: str
+    token: SecretStr
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A kind of request the sandbox made and did not get."""
+
+    reason: str
+    request_digest: Sha256
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What a door has let through. `upstream_status` is the model API's last error that no success followed; 0 where there is none."""
+
+    usage: Usage = field(default_factory=Usage)
+    upstream_status: int = 0
+    exhausted: bool = False
+    refusals: tuple[Refused, ...] = ()
+
+
+class Egress(Protocol):
+    """Opens and closes doors."""
+
+    async def open(self, request: DoorRequest) -> Door:
+        """A way out for this attempt. Raises CredentialMissing, SandboxUnavailable, or shared.bus.errors.Transient."""
+        ...
+
+    async def spending(self, run_id: RunId, fence: int) -> Spending:
+        """What the attempt has spent so far."""
+        ...
+
+    async def close(self, run_id: RunId, fence: int) -> Spending:
+        """Closes the door, if it is there; what was spent in all."""
+        ...
+
+    async def close_all(self) -> None:
+        """At the runner's start: no run is out, so no door is anybody's."""
+        ...
+
+
+class NullEgress:
+    """No way out at all: for deployments whose agents need no model."""
+
+    async def open(self, request: DoorRequest) -> Door:
+        """See Egress."""
+        raise CredentialMissing(f"run {request.run_id} needs a model, and this runner has no egress process")
+
+    async def spending(self, run_id: RunId, fence: int) -> Spending:
+        """See Egress."""
+        del run_id, fence
+        return Spending()
+
+    async def close(self, run_id: RunId, fence: int) -> Spending:
+        """See Egress."""
+        return await self.spending(run_id, fence)
+
+    async def close_all(self) -> None:
+        """See Egress."""

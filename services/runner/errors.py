@@ -1,0 +1,77 @@
+"""What goes wrong in the runner. A `RunFailure` ends its run with a code of the closed catalogue; the rest is retried."""
+
+from typing import ClassVar
+
+
+class RunnerError(Exception):
+    """Something went wrong in the runner."""
+
+
+class RunFailure(RunnerError):
+    """The run ends here. `CODE` is its failure in shared.events.failures; the message is for the log."""
+
+    CODE: ClassVar[str] = "internal"
+
+
+class ImageMissing(RunFailure):
+    """The agent's image is not on this Docker host."""
+
+    CODE = "image_missing"
+
+
+class UnknownAgent(RunFailure):
+    """No agent of this name is installed."""
+
+    CODE = "unknown_agent"
+
+
+class CredentialMissing(RunFailure):
+    """The agent needs a model, and the task names no key."""
+
+    CODE = "credential_missing"
+
+
+class SandboxUnavailable(RunFailure):
+    """The engine refused the sandbox, or the sandbox did not do what it was told in time."""
+
+    CODE = "sandbox_unavailable"
+
+
+class SandboxGone(RunFailure):
+    """The sandbox's container ended under the run."""
+
+    CODE = "agent_killed"
+
+
+class CheckoutFailed(RunFailure):
+    """The snapshot could not be checked out in the sandbox."""
+
+    CODE = "checkout_failed"
+
+
+class WorkRefused(RunFailure):
+    """The work holds what git cannot carry: a repository inside it, or something git cannot add."""
+
+    CODE = "pack_refused"
+
+
+class ResultTooLarge(RunFailure):
+    """The work adds more than a result may hold."""
+
+    CODE = "result_too_large"
+
+
+class HarvestInvalid(RunFailure):
+    """What the sandbox handed out is not what a harvest looks like."""
+
+    CODE = "sandbox_unavailable"
+
+
+class SnapshotLost(RunFailure):
+    """The workspace blob is no longer stored, or not what its name says."""
+
+    CODE = "blob_missing"
+
+
+class EngineUnreachable(RunnerError):
+    """The Docker engine does not answer."""

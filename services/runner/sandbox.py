@@ -1,0 +1,135 @@
+"""What a run needs of a sandbox, and the values both sides pass. No I/O here.
+
+A sandbox is one container for one attempt. What it says and hands out is untrusted, whoever asked for it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from shared.events.ids import GitSha, OwnerId, RunId, TaskId
+from shared.events.values import Limits
+
+
+class Stream(StrEnum):
+    """Where a program wrote."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+"""Takes a program's output in pieces as they come; a program that writes faster waits."""
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """One attempt's sandbox."""
+
+    run_id: RunId
+    fence: int
+    owner: OwnerId
+    task_id: TaskId
+    image: str
+    limits: Limits
+    workspace_bytes: int
+    """Size of the snapshot, for which there must be room."""
+    max_result_bytes: int
+    """The largest pack that may leave the sandbox."""
+    door: Path | None = None
+    """A host directory with the one socket that leads out; mounted read-only. None: no way out at all."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of the agent: an argument list, its environment, and all of its standard input. No shell of ours takes part."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What may explain why an agent ended badly."""
+
+    oom_kills: int = 0
+    disk_full: bool = False
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """The tree the work became, and a thin pack of what it adds to the base; no pack when it is the base's own tree."""
+
+    tree_sha: GitSha
+    pack: Path | None
+    special_files: int = 0
+    """Sockets and pipes, which no tree can hold."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A sandbox that exists, by its labels."""
+
+    container_id: str
+    runner_id: str
+    run_id: RunId
+    fence: int
+
+
+class Sandbox(Protocol):
+    """One attempt's sandbox, up and empty. Every method but `kill` may raise SandboxGone or SandboxUnavailable.
+
+    A `run` that is under way when the sandbox is killed ends: it returns 137, or raises one of the two.
+    """
+
+    @property
+    def image_digest(self) -> str:
+        """The image it runs, by content."""
+        ...
+
+    async def load(self, workspace: Path, base_sha: GitSha) -> None:
+        """Unpacks the snapshot inside and checks out `base_sha` in /workspace. Raises CheckoutFailed."""
+        ...
+
+    async def run(self, program: Program, on_output: OnOutput) -> int:
+        """Runs a program as the agent, in /workspace, to its end; its exit code (128 + signal when it was killed)."""
+        ...
+
+    async def stop_agent(self) -> None:
+        """Ends every process of the agent; returns when none is left."""
+        ...
+
+    async def condition(self) -> Condition:
+        """What the sandbox's limits say."""
+        ...
+
+    async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
+        """Writes what the work adds to the base to `pack`. Stop the agent first. Raises WorkRefused, ResultTooLarge, HarvestInvalid."""
+        ...
+
+    async def kill(self) -> None:
+        """Ends and removes the sandbox, whatever it does; a second time does nothing."""
+        ...
+
+
+class SandboxFactory(Protocol):
+    """Where sandboxes come from."""
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox that is up. Raises ImageMissing, SandboxUnavailable, EngineUnreachable."""
+        ...
+
+    async def leftovers(self) -> Sequence[Leftover]:
+        """Every sandbox of this deployment on this host."""
+        ...
+
+    async def remove(self, leftover: Leftover) -> None:
+        """Ends and removes it; nothing when it is gone."""
+        ...
+
+    async def ready(self) -> None:
+        """Raises EngineUnreachable when no sandbox could be made."""
+        ...

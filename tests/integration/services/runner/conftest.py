@@ -1,0 +1,67 @@
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploy.images.build import ensure_images
+from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.sandbox import Sandbox, SandboxSpec
+from shared.events import ids
+from shared.events.ids import OwnerId, RunId, TaskId
+from shared.events.values import Limits
+from tests.integration.services.runner.inside import SMALL, MakeSpec
+from tests.integration.services.runner.snapshots import Snapshot, repository, snapshot
+
+DOCKER_URL = "unix:///var/run/docker.sock"
+
+
+@pytest.fixture(scope="session")
+def shell_image() -> str:
+    return ensure_images(lambda _: None, ["shell"])["shell"]
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[DockerEngine]:
+    engine = DockerEngine(DOCKER_URL)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+async def sandboxes(engine: DockerEngine) -> AsyncIterator[DockerSandboxes]:
+    """A deployment of its own, which must be empty when the test is over."""
+    sandboxes = DockerSandboxes(engine, deployment=f"test-{uuid.uuid4()}", runner_id="runner-1")
+    yield sandboxes
+    for leftover in await sandboxes.leftovers():
+        await sandboxes.remove(leftover)
+
+
+@pytest.fixture
+def make_spec(shell_image: str) -> MakeSpec:
+    def make(limits: Limits = SMALL, max_result_bytes: int = 32 * 1024 * 1024, door: Path | None = None, fence: int = 1) -> SandboxSpec:
+        return SandboxSpec(
+            run_id=RunId(ids.fresh()),
+            fence=fence,
+            owner=OwnerId(ids.fresh()),
+            task_id=TaskId(ids.fresh()),
+            image=shell_image,
+            limits=limits,
+            workspace_bytes=8 * 1024 * 1024,
+            max_result_bytes=max_result_bytes,
+            door=door,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def sandbox(sandboxes: DockerSandboxes, make_spec: MakeSpec) -> AsyncIterator[Sandbox]:
+    made = await sandboxes.create(make_spec())
+    yield made
+    await made.kill()
+
+
+@pytest.fixture
+def small_snapshot(tmp_path: Path) -> Snapshot:
+    return snapshot(repository(tmp_path / "small", {"readme.md": b"hello\n", "src/a.txt": b"a\n"}), tmp_path / "small-snapshot")
