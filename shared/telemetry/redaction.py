@@ -20,7 +20,7 @@ from pydantic import SecretBytes, SecretStr
 REDACTED: Final = "[redacted]"
 
 SHORTEST: Final = 8
-"""A shorter secret would take out ordinary words; nothing this short is a secret worth the name."""
+"""In bytes. A shorter secret would take out ordinary words; nothing this short is a secret worth the name."""
 
 _MOST_SECRETS: Final = 512
 _DEEPEST: Final = 12
@@ -67,11 +67,11 @@ def forget(secret: str | bytes | SecretStr | SecretBytes) -> None:
     plain = secret.get_secret_value() if isinstance(secret, (SecretStr, SecretBytes)) else secret
     text = plain if isinstance(plain, str) else plain.decode("utf-8", "backslashreplace")
     raw = plain if isinstance(plain, bytes) else plain.encode("utf-8", "surrogatepass")
-    if len(text) < SHORTEST or text in REDACTED:
+    if len(raw) < SHORTEST or text in REDACTED:
         return
     with _lock:
         _forgotten.pop(text, None)
-        _forgotten[text] = tuple(spelling for spelling in set(_spelled(text, raw)) if len(spelling) >= SHORTEST)
+        _forgotten[text] = tuple(spelling for spelling in set(_spelled(text, raw)) if _bytes(spelling) >= SHORTEST)
         while len(_forgotten) > _MOST_SECRETS:
             del _forgotten[next(iter(_forgotten))]
         # A longer one first: it may contain a shorter one, and what is left of it must not stay.
@@ -131,6 +131,10 @@ def _text(value: Any) -> str:
         return f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
     except Exception:  # noqa: BLE001 - an object that cannot be shown must not stop the line it stands in
         return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _bytes(spelling: str) -> int:
+    return len(spelling.encode("utf-8", "surrogatepass"))
 
 
 def _spelled(text: str, raw: bytes) -> Iterator[str]:

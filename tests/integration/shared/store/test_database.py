@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import asyncpg
 import pytest
@@ -33,6 +34,25 @@ async def test_claims_end_with_their_transaction(database: PostgresDatabase) -> 
             assert await connection.fetchval("select current_setting('request.jwt.claims')::jsonb ->> 'sub'") == sub
         async with opened.transaction() as connection:
             assert not await connection.fetchval("select current_setting('request.jwt.claims', true)")
+    await opened.close()
+
+
+class _Watched(Database):
+    """Looks at a connection before the pool resets it, as a pooler between us and Postgres would not."""
+
+    left: str | None = "not looked at"
+
+    async def _release(self, connection: Any) -> None:
+        self.left = await connection.fetchval("select current_setting('request.jwt.claims', true)")
+        await super()._release(connection)
+
+
+async def test_claims_are_the_transactions_and_never_the_sessions(database: PostgresDatabase) -> None:
+    opened = await _Watched.open(database.settings("gateway"))
+    assert isinstance(opened, _Watched)
+    async with opened.transaction({"sub": str(uuid.uuid4())}):
+        pass
+    assert not opened.left
     await opened.close()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretBytes
 
@@ -82,6 +82,8 @@ contexts = st.builds(Context, st.sampled_from([*Purpose, "webhook"]), st.text(ma
 
 
 @given(contexts, contexts)
+@example(Context("webhook", OwnerId("ab"), CredentialId("c"), 1), Context("webhook", OwnerId("a"), CredentialId("bc"), 1))
+@example(Context("webhook", OwnerId("a"), CredentialId("b1"), 2), Context("webhook", OwnerId("a"), CredentialId("b"), 12))
 def test_different_contexts_never_bind_the_same_bytes(one: Context, two: Context) -> None:
     assert (one.info() == two.info()) == (one == two)
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
@@ -167,7 +167,19 @@ def test_a_named_secret_survives_in_no_part_of_a_base64(user: str, secret: str, 
             assert secret.encode() not in base64.b64decode(part[: len(part) // 4 * 4] + "", validate=False)
 
 
+@pytest.mark.parametrize("before", range(6))
+@pytest.mark.parametrize("after", range(3))
+def test_of_a_base64_at_most_a_character_of_the_secret_is_left_at_each_end(before: int, after: int) -> None:
+    forget("a-secret-in-the-middle")
+    encoded = base64.b64encode(b"x" * before + b"a-secret-in-the-middle" + b"y" * after).decode()
+    left = redact_text(encoded).split(REDACTED)
+    assert len(left) == 2
+    assert len(left[0]) <= before * 4 // 3 + 1
+    assert len(left[1].rstrip("=")) <= after * 4 // 3 + 2
+
+
 @given(secret=st.binary(min_size=8, max_size=40))
+@example(b"\x00\x00\xc2\x80\x00\xc2\x80\x00")
 def test_bytes_can_be_secrets_too(secret: bytes) -> None:
     only(SecretBytes(secret))
     text = redact(b"before " + secret + b" after")
