@@ -145,12 +145,12 @@ def _scripted(deployment: Deployment) -> bool:
 
 
 def _model(deployment: Deployment) -> tuple[Process, ...]:
-    """The demo's model, where the operator wants it; it holds nothing and runs as the user with the least."""
+    """The demo's model, where the operator wants it; it holds nothing."""
     if not _scripted(deployment):
         return ()
     port = deployment.config.ports["model"]
     argv = (deployment.app.python, "-m", "cli.demo.model", "--port", str(port))
-    return (_python(deployment, "model", "nats", argv, {}, ready=TcpReady(port), after=()),)
+    return (_python(deployment, "model", "model", argv, {}, ready=TcpReady(port), after=()),)
 
 
 def _upstream(deployment: Deployment) -> Mapping[str, str]:
@@ -208,6 +208,7 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
         "GIT_CACHE_DIR": str(deployment.layout.data("git") / "cache"),
         **_list(deployment, "GIT_ALLOW_NETWORKS"),
         **_list(deployment, "GIT_ALLOW_PROTOCOLS"),
+        **_list(deployment, "GIT_FILE_DIRECTORIES", "GIT_ALLOW_DIRECTORIES"),
         **({"GIT_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
     }
 
@@ -277,9 +278,10 @@ def _database(deployment: Deployment, service: str) -> Mapping[str, str]:
     }
 
 
-def _list(deployment: Deployment, name: str) -> Mapping[str, str]:
-    """A list as pydantic-settings reads it: JSON."""
-    return {name: json.dumps(_split(deployment.settings[name]))} if name in deployment.settings else {}
+def _list(deployment: Deployment, variable: str, setting: str | None = None) -> Mapping[str, str]:
+    """A list as pydantic-settings reads it: JSON. The setting has the variable's name where none is given."""
+    given = deployment.settings.get(setting or variable)
+    return {variable: json.dumps(_split(given))} if given else {}
 
 
 def _split(text: str) -> list[str]:

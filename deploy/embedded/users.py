@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "async-code-"
-SERVICES = ("gateway", "scheduler", "git", "runner", "egress", "audit", "auth", "nats", "postgres")
+SERVICES = ("gateway", "scheduler", "git", "runner", "egress", "audit", "auth", "nats", "postgres", "model")
 OPERATOR = "operator"
 """Who started the stack: provisions, and owns what no service may read."""
 

@@ -21,6 +21,7 @@ PORTS = {
 SETTINGS = {
     "GIT_ALLOW_NETWORKS": "10.0.0.0/8, 127.0.0.0/8",
     "GIT_ALLOW_PROTOCOLS": "https,file",
+    "GIT_ALLOW_DIRECTORIES": "/srv/git",
     "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
     "EGRESS_ALLOW_NETWORKS": "127.0.0.0/8",
     "CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
@@ -82,6 +83,7 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
     git, egress, runner, auth = (processes[name].env for name in ("git", "egress", "runner", "auth"))
     assert git["GIT_ALLOW_NETWORKS"] == '["10.0.0.0/8", "127.0.0.0/8"]'
     assert git["GIT_ALLOW_PROTOCOLS"] == '["https", "file"]'
+    assert git["GIT_FILE_DIRECTORIES"] == '["/srv/git"]'
     assert processes["gateway"].env["GATEWAY_ALLOW_REPOSITORY_SCHEMES"] == '["https", "file"]'
     assert egress["EGRESS_ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
     assert egress["EGRESS_CA_BUNDLE"] == git["GIT_CA_BUNDLE"] == "/state/public/ca-bundle.pem"
