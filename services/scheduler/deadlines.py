@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.scheduler.task import Task
 from shared.events.values import TaskState
@@ -19,10 +19,8 @@ WITHOUT_DEADLINE: Final = {
 """The states that wait for something which itself ends, and why that is enough."""
 
 
-class Rules(BaseModel):
+class Rules(BaseModel, frozen=True):
     """The durations and bounds of a task's life. The service's settings are these, so that operators and tests can change them."""
-
-    model_config = ConfigDict(frozen=True)
 
     prepare_seconds: Seconds = 600
     """Per try of `git.prepare`."""
@@ -37,8 +35,8 @@ class Rules(BaseModel):
     publish_seconds: Seconds = 600
     """Per try of `git.publish`."""
     publish_sends: Sends = 3
-    approval_seconds: Seconds = 14 * 86_400
-    """How long a change waits for a person: long, but shorter than the blobs it would be made from are kept."""
+    approval_seconds: Seconds = 7 * 86_400
+    """How long a change waits for a person: long, but shorter than the snapshot it builds on is kept (14 days)."""
     cancel_seconds: Seconds = 120
     """How long a cancelled run may take to say how it ended."""
     tombstone_seconds: Seconds = 3_600

@@ -75,9 +75,14 @@ def tombstone_expired(task: Task, _message: object, moment: Moment) -> Decision:
     return cancel(task, moment)
 
 
+def _is_called(lost_type: str, command_type: str) -> bool:
+    """A command that could not be read is known by its subject alone, which has no version."""
+    return lost_type in (command_type, command_type.rpartition(".")[0])
+
+
 def submit_given_up(task: Task | None, message: Envelope[facts.CommandDeadLettered], moment: Moment) -> Decision:
     """The submit itself could not be handled: the task ends, so that nobody waits for it for ever."""
-    if message.data.command_type != commands.SchedulerSubmit.TYPE:
+    if not _is_called(message.data.command_type, commands.SchedulerSubmit.TYPE):
         return ignore(task, "the scheduler's own command was given up; only a submit's loss ends a task")
     return fail(_born(message, moment), "internal", moment) if task is None else cancel(task, moment)
 
@@ -272,7 +277,7 @@ def step_given_up(task: Task, message: Envelope[facts.CommandDeadLettered], mome
     Without an id (the bytes could not be read) the type has to do.
     """
     lost, step = message.data, task.step
-    if step is None or lost.command_type != step.command_type:
+    if step is None or not _is_called(lost.command_type, step.command_type):
         return ignore(task, NOT_AWAITED)
     if lost.command_id is not None and lost.command_id != step.command_id:
         return ignore(task, EARLIER_FAILED if lost.command_id in step.earlier else NOT_AWAITED)

@@ -227,7 +227,7 @@ def test_a_cancel_whose_submit_never_comes_ends_too() -> None:
 def test_a_lost_submit_fails_its_task_and_other_lost_commands_of_ours_do_not() -> None:
     life = Life()
     assert life.hear(life.script.lost(None, "scheduler.cancel.v1")).state is None
-    assert life.hear(life.script.lost(fresh(), "scheduler.submit.v1")).state is TaskState.FAILED
+    assert life.hear(life.script.lost(None, "scheduler.submit", "invalid")).state is TaskState.FAILED
 
 
 @pytest.mark.parametrize("life", [preparing, running, awaiting_approval])
@@ -281,7 +281,7 @@ def test_a_dead_lettered_command_is_sent_again_unless_it_was_refused() -> None:
     assert life.told.count("git.prepare.v1") == 2
     assert life.hear(life.script.lost(first, "git.prepare.v1")).reason == EARLIER_FAILED
     assert life.hear(life.script.lost(life.step, "runner.start.v1")).reason == NOT_AWAITED
-    life.hear(life.script.lost(None, "git.prepare.v1", "invalid"))
+    life.hear(life.script.lost(None, "git.prepare", "invalid"))
     failed = life.said[-1].data
     assert isinstance(failed, facts.TaskFailed)
     assert failed.failure.code == "internal"

@@ -1,0 +1,22 @@
+"""The scheduler's own settings: `SCHEDULER_RUNNING_PER_OWNER` and every duration and bound of `deadlines.Rules`, one variable each."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.scheduler.deadlines import Rules
+
+
+# pyright cannot see that pydantic merges the two configurations; a test does.
+class SchedulerSettings(BaseSettings, Rules):  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
+    """`SCHEDULER_PREPARE_SECONDS=600` and so on. They hold for waits that begin after the start, not for those under way."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True)
+
+    running_per_owner: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """How many tasks of one owner may be prepared, run and published at once, over all replicas."""
+    handlers: Annotated[int, Field(ge=1, le=64)] = 4
+    """Messages of one stream in work at once, per process."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 15
+    """How often free slots are offered again and deadlines of crashed replicas are looked for; a safety net, not the way."""
