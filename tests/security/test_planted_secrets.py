@@ -1,0 +1,88 @@
+"""Secrets are planted where people put them; then everything the system wrote, showed or runs is searched for them."""
+
+import base64
+import subprocess
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.client import Json
+from deploy.embedded.scripted_model import Call, Say
+from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
+from tests.servers.stack_fixtures import ModelThread
+
+SHELL_SECRET = "planted-in-the-operators-shell"
+SECRETS = (GIT_TOKEN, MODEL_KEY, SHELL_SECRET)
+
+
+def _forms(secret: str) -> set[bytes]:
+    """A secret as it is, and as it travels: base64 at each alignment, percent-encoded, in hexadecimal."""
+    raw = secret.encode()
+    shifted = {base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)}
+    return {raw, raw.hex().encode(), urllib.parse.quote(secret, safe="").encode(), *shifted}
+
+
+FORMS = {form: secret for secret in SECRETS for form in _forms(secret)}
+
+
+def _found(content: bytes) -> set[str]:
+    return {secret for form, secret in FORMS.items() if form in content}
+
+
+def _processes() -> Iterator[tuple[str, bytes]]:
+    """Arguments and environment of every process of this machine, sandboxes included, but this one and what it started by hand."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+            except OSError:
+                continue
+            if b"pytest" not in command:
+                yield process.name, command + b"\n" + environment
+
+
+def _docker(*arguments: str) -> bytes:
+    return subprocess.run(["/usr/bin/env", "docker", *arguments], check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> Iterator[Json]:
+    """A run that looked for keys everywhere it could, and wrote down what it saw; while it still runs, its container is looked at."""
+    look = (
+        "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; grep -rs planted /home /tmp /run /etc /base | head -c 10000"
+    )
+    model.model.steps[:] = [Call("Bash", {"command": f"{look}; echo changed > changed; sleep 3", "description": "look"}), Say("Seen.")]
+    task = person.task(project, "Look around", agent="claude-code")
+    next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["kind"] == "tool_call")
+    for container in stack.containers():
+        assert _found(_docker("inspect", container)) == set()
+        assert b"sk-ant" not in _docker("inspect", container)
+    assert {name: found for name, content in _processes() if (found := _found(content))} == {}
+    ended = person.until(task)
+    assert ended["outcome"] == "published", ended
+    yield ended
+
+
+def test_no_secret_is_written_or_shown_anywhere(stack: Stack, person: Person, worked: Json) -> None:
+    stack.command("status", "--json")
+    # Whatever Postgres and NATS still hold in memory goes to disk first.
+    stack.down()
+    try:
+        found = {
+            str(path.relative_to(stack.root)): _found(path.read_bytes())
+            for path in stack.root.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        }
+        assert {path: secrets for path, secrets in found.items() if secrets} == {}
+        assert len(found) > 100
+    finally:
+        stack.up()
+    shown = (
+        person.client.text(f"/v1/tasks/{worked['id']}/messages")
+        + person.client.text(f"/v1/audit?task_id={worked['id']}")
+        + person.client.text("/v1/credentials")
+    )
+    assert _found(shown) == set()
+    assert b"changed" in shown
