@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -121,6 +122,8 @@ async def _serving(work: asyncio.TaskGroup, settings: Settings, parts: Parts, ve
         lifespan="off",
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    # `access_log` off only takes its handlers away, which our logging gives back: each request is logged once, by the edge.
+    logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
     server = _Server(config)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family, backlog=config.backlog)

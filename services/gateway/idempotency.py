@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from services.gateway.errors import IdempotencyKeyReused
+from services.gateway.rows import uuid
 from services.gateway.text import Request
 from shared.events.ids import OwnerId
 from shared.store.database import Connection
@@ -50,14 +51,14 @@ async def earlier_answer(connection: Connection, claimed: Claim) -> str | None:
     """The answer the first request with this key got, or None when this is the first. Raises IdempotencyKeyReused."""
     first = await connection.execute(
         "insert into gateway.idempotency_keys (owner, key, request_digest) values ($1, $2, $3) on conflict do nothing",
-        claimed.owner,
+        uuid(claimed.owner),
         claimed.key,
         claimed.digest,
     )
     if first == "INSERT 0 1":
         return None
     row = await connection.fetchrow(
-        "select request_digest, body from gateway.idempotency_keys where owner = $1 and key = $2", claimed.owner, claimed.key
+        "select request_digest, body from gateway.idempotency_keys where owner = $1 and key = $2", uuid(claimed.owner), claimed.key
     )
     if row is None or row["request_digest"] != claimed.digest:
         raise IdempotencyKeyReused
@@ -67,12 +68,12 @@ async def earlier_answer(connection: Connection, claimed: Claim) -> str | None:
 async def remember(connection: Connection, claimed: Claim, body: str) -> None:
     """Keep the answer for the next request with this key."""
     await connection.execute(
-        "update gateway.idempotency_keys set body = $3 where owner = $1 and key = $2", claimed.owner, claimed.key, body
+        "update gateway.idempotency_keys set body = $3 where owner = $1 and key = $2", uuid(claimed.owner), claimed.key, body
     )
 
 
 async def forget_old(connection: Connection, owner: OwnerId, hours: int) -> None:
     """Drop the owner's keys that are older than that; done along the way, so that no job has to."""
     await connection.execute(
-        "delete from gateway.idempotency_keys where owner = $1 and created_at < now() - make_interval(hours => $2)", owner, hours
+        "delete from gateway.idempotency_keys where owner = $1 and created_at < now() - make_interval(hours => $2)", uuid(owner), hours
     )

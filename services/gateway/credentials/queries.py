@@ -6,6 +6,7 @@ from asyncpg import Record
 
 from services.gateway.credentials.schemas import Credential, NewCredential
 from services.gateway.paging import Window
+from services.gateway.rows import uuid
 from shared.events.ids import CredentialId, OwnerId, ProjectId, TaskId
 from shared.events.values import Purpose
 from shared.store.database import Connection
@@ -20,9 +21,9 @@ async def insert(
     row = await connection.fetchrow(
         f"""insert into gateway.credentials (id, owner, project_id, purpose, host, vendor, label, version, key_id, sealed)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning {_COLUMNS}""",  # noqa: S608 - constants
-        credential_id,
-        owner,
-        new.project_id,
+        uuid(credential_id),
+        uuid(owner),
+        uuid(new.project_id),
         new.purpose,
         new.host,
         new.vendor,
@@ -41,9 +42,9 @@ async def page(connection: Connection, owner: OwnerId, window: Window) -> list[C
         f"""select {_COLUMNS} from gateway.credentials
             where owner = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
             order by created_at desc, id desc limit $4""",  # noqa: S608
-        owner,
+        uuid(owner),
         window.created_at,
-        window.id,
+        uuid(window.id),
         window.fetch,
     )
     return [_credential(row) for row in rows]
@@ -51,15 +52,18 @@ async def page(connection: Connection, owner: OwnerId, window: Window) -> list[C
 
 async def delete(connection: Connection, owner: OwnerId, credential_id: CredentialId) -> bool:
     """Forget a credential; whether there was one."""
-    return await connection.execute("delete from gateway.credentials where owner = $1 and id = $2", owner, credential_id) == "DELETE 1"
+    return (
+        await connection.execute("delete from gateway.credentials where owner = $1 and id = $2", uuid(owner), uuid(credential_id))
+        == "DELETE 1"
+    )
 
 
 async def named(connection: Connection, owner: OwnerId, credential_ids: Sequence[CredentialId]) -> dict[CredentialId, Credential]:
     """Those of these credentials that are the owner's."""
     rows = await connection.fetch(
         f"select {_COLUMNS} from gateway.credentials where owner = $1 and id = any($2::uuid[])",  # noqa: S608
-        owner,
-        list(credential_ids),
+        uuid(owner),
+        [uuid(credential_id) for credential_id in credential_ids],
     )
     return {credential.id: credential for credential in map(_credential, rows)}
 
@@ -81,8 +85,8 @@ async def _newest(
         f"""select {_COLUMNS} from gateway.credentials
             where owner = $1 and purpose = $3 and {column} = $4 and (project_id is null or project_id = $2)
             order by project_id is null, created_at desc, id desc limit 1""",  # noqa: S608 - the column is one of two constants
-        owner,
-        project_id,
+        uuid(owner),
+        uuid(project_id),
         purpose,
         value,
     )
@@ -97,9 +101,9 @@ async def sealed_for_task(
         """select c.purpose, c.sealed from gateway.credentials c
            join gateway.task_credentials t on t.owner = c.owner and t.credential_id = c.id and t.version = c.version
            where c.owner = $1 and t.task_id = $2 and c.id = $3 and c.version = $4""",
-        owner,
-        task_id,
-        credential_id,
+        uuid(owner),
+        uuid(task_id),
+        uuid(credential_id),
         version,
     )
     return None if row is None else (Purpose(row["purpose"]), row["sealed"])

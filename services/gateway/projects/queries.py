@@ -4,6 +4,7 @@ from asyncpg import Record
 
 from services.gateway.paging import Window
 from services.gateway.projects.schemas import NewProject, Project
+from services.gateway.rows import uuid
 from shared.events.ids import OwnerId, ProjectId
 from shared.events.values import PublishPolicy
 from shared.store.database import Connection
@@ -15,8 +16,8 @@ async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, 
     """Store a project."""
     row = await connection.fetchrow(
         f"insert into gateway.projects (id, owner, name, publish_policy, protected_paths) values ($1, $2, $3, $4, $5) returning {_COLUMNS}",  # noqa: S608 - constants
-        project_id,
-        owner,
+        uuid(project_id),
+        uuid(owner),
         new.name,
         new.publish_policy,
         list(new.protected_paths),
@@ -27,7 +28,7 @@ async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, 
 
 async def get(connection: Connection, owner: OwnerId, project_id: ProjectId) -> Project | None:
     """The owner's project of this id."""
-    row = await connection.fetchrow(f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2", owner, project_id)  # noqa: S608
+    row = await connection.fetchrow(f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2", uuid(owner), uuid(project_id))  # noqa: S608
     return None if row is None else _project(row)
 
 
@@ -37,9 +38,9 @@ async def page(connection: Connection, owner: OwnerId, window: Window) -> list[P
         f"""select {_COLUMNS} from gateway.projects
             where owner = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
             order by created_at desc, id desc limit $4""",  # noqa: S608
-        owner,
+        uuid(owner),
         window.created_at,
-        window.id,
+        uuid(window.id),
         window.fetch,
     )
     return [_project(row) for row in rows]

@@ -3,6 +3,7 @@
 from asyncpg import Record
 
 from services.gateway.repositories.schemas import NewRepository, Repository
+from services.gateway.rows import uuid
 from shared.events.ids import OwnerId, ProjectId, RepositoryId
 from shared.store.database import Connection
 
@@ -17,9 +18,9 @@ async def insert(
     row = await connection.fetchrow(
         f"""insert into gateway.repositories (id, owner, project_id, url, host, default_base_ref)
             values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",  # noqa: S608 - constants
-        repository_id,
-        owner,
-        project_id,
+        uuid(repository_id),
+        uuid(owner),
+        uuid(project_id),
         new.url,
         host,
         new.default_base_ref,
@@ -32,8 +33,8 @@ async def of_project(connection: Connection, owner: OwnerId, project_id: Project
     """The project's repositories, oldest first."""
     rows = await connection.fetch(
         f"select {_COLUMNS} from gateway.repositories where owner = $1 and project_id = $2 order by created_at, id limit $3",  # noqa: S608
-        owner,
-        project_id,
+        uuid(owner),
+        uuid(project_id),
         MAX_PER_PROJECT,
     )
     return [_repository(row) for row in rows]

@@ -8,6 +8,7 @@ from typing import Final
 from asyncpg import Record
 
 from services.gateway.paging import Window
+from services.gateway.rows import uuid
 from services.gateway.tasks.schemas import Task
 from services.gateway.tasks.view import Progress, View
 from shared.events.ids import OwnerId, ProjectId, RepositoryId, TaskId
@@ -58,10 +59,10 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
                 select $2, $1, * from unnest($13::uuid[], $14::integer[], $15::text[])
             )
             select {_COLUMNS} from task""",  # noqa: S608 - constants
-        new.task_id,
-        new.owner,
-        new.project_id,
-        new.repository_id,
+        uuid(new.task_id),
+        uuid(new.owner),
+        uuid(new.project_id),
+        uuid(new.repository_id),
         new.agent,
         new.model,
         new.title,
@@ -70,7 +71,7 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
         new.limits.model_dump_json(),
         new.prompt,
         new.salt,
-        [credential.credential_id for credential in new.credentials],
+        [uuid(credential.credential_id) for credential in new.credentials],
         [credential.version for credential in new.credentials],
         [credential.purpose for credential in new.credentials],
     )
@@ -82,8 +83,8 @@ async def get(connection: Connection, owner: OwnerId | str, task_id: TaskId | st
     """The owner's task of this id; locked, no other transaction changes it until this one ends."""
     row = await connection.fetchrow(
         f"select {_COLUMNS} from gateway.tasks where owner = $1 and id = $2 {'for no key update' if lock else ''}",  # noqa: S608
-        owner,
-        task_id,
+        uuid(owner),
+        uuid(task_id),
     )
     return None if row is None else _stored(row)
 
@@ -95,11 +96,11 @@ async def page(connection: Connection, owner: OwnerId, window: Window, project_i
             where owner = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
               and ($5::uuid is null or project_id = $5) and ($6::text is null or state = $6)
             order by created_at desc, id desc limit $4""",  # noqa: S608
-        owner,
+        uuid(owner),
         window.created_at,
-        window.id,
+        uuid(window.id),
         window.fetch,
-        project_id,
+        uuid(project_id),
         state,
     )
     return [_stored(row).task for row in rows]
@@ -110,8 +111,8 @@ async def update(connection: Connection, owner: OwnerId | str, task_id: TaskId |
     await connection.execute(
         """update gateway.tasks set state = $3, evt_first = $4, evt_sequence = $5, view = $6::jsonb, updated_at = greatest(created_at, $7)
            where owner = $1 and id = $2 and evt_sequence < $5""",
-        owner,
-        task_id,
+        uuid(owner),
+        uuid(task_id),
         progress.state,
         progress.evt_first,
         progress.evt_sequence,
@@ -122,7 +123,7 @@ async def update(connection: Connection, owner: OwnerId | str, task_id: TaskId |
 
 async def prompt(connection: Connection, owner: OwnerId | str, task_id: TaskId | str) -> str | None:
     """What was asked for, where it was not erased."""
-    return await connection.fetchval("select prompt from gateway.prompts where owner = $1 and task_id = $2", owner, task_id)
+    return await connection.fetchval("select prompt from gateway.prompts where owner = $1 and task_id = $2", uuid(owner), uuid(task_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,9 @@ async def destination(connection: Connection, owner: OwnerId, task_id: TaskId, r
            join gateway.repositories r on r.owner = t.owner and r.id = t.repository_id
            join gateway.projects p on p.owner = t.owner and p.id = t.project_id
            where t.owner = $1 and t.id = $2 and r.id = $3""",
-        owner,
-        task_id,
-        repository_id,
+        uuid(owner),
+        uuid(task_id),
+        uuid(repository_id),
     )
     if row is None:
         return None
