@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.git.command import Git
 from services.git.takein import Taken
@@ -51,7 +51,9 @@ def message(provenance: Provenance) -> str:
 
 async def commit(git: Git, taken: Taken, provenance: Provenance, identity: Identity) -> str:
     """The SHA of the commit of the taken tree on its base."""
-    date = f"@{int(provenance.authored_at.timestamp())} +0000"
+    authored_at = provenance.authored_at
+    moment = authored_at if authored_at.tzinfo is not None else authored_at.replace(tzinfo=UTC)
+    date = f"@{int(moment.timestamp())} +0000"
     who = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")

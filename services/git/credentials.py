@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from shared.telemetry import redaction
+
 TOKEN_USER = "x-access-token"  # noqa: S105 - a name, not a secret
 """What GitHub documents for tokens; GitLab, Gitea and Forgejo take any name beside a token."""
 
@@ -33,4 +35,5 @@ def login(secret: bytes) -> Login:
         return Login(SecretStr(TOKEN_USER), SecretStr(text))
     if not name or not password:
         raise UnusableCredential("the secret has a colon but not both a user name and a password")
+    redaction.forget(password)  # the keyring knows only both together
     return Login(SecretStr(name), SecretStr(password))

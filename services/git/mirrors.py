@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from services.git import complaints, refs
+from services.git.addresses import RepositoryAddress
 from services.git.command import Caps, Completed, Git, Remote
 from services.git.errors import CommandFailed, CommandTimedOut, LockTimedOut, RefNotFound, RepositoryEmpty, RepositoryTooLarge, Unreachable
 from services.git.locks import locked
@@ -48,15 +49,15 @@ class Mirrors:
         for place in (self._root, self._trash):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def path(self, owner: OwnerId, remote: Remote) -> Path:
+    def path(self, owner: OwnerId, address: RepositoryAddress) -> Path:
         """Where this owner's mirror of this address lies."""
-        return self._root / owner / f"{remote.destination.address.digest}.git"
+        return self._root / owner / f"{address.digest}.git"
 
     @asynccontextmanager
     async def fetched(self, owner: OwnerId, remote: Remote, base_ref: str | None) -> AsyncGenerator[Base]:
         """The newest commit of `base_ref`, fetched now with this credential. Raises what `complaints.of_fetch` knows."""
         wanted = refs.wanted(base_ref)
-        mirror = self.path(owner, remote)
+        mirror = self.path(owner, remote.destination.address)
         mirror.parent.mkdir(mode=0o700, exist_ok=True)
         async with locked(mirror.with_suffix(".fetch")) as fetch_lock:
             await self._tidy(mirror)
@@ -69,9 +70,9 @@ class Mirrors:
             os.close(keep)
 
     @asynccontextmanager
-    async def existing(self, owner: OwnerId, remote: Remote) -> AsyncGenerator[Path | None]:
+    async def existing(self, owner: OwnerId, address: RepositoryAddress) -> AsyncGenerator[Path | None]:
         """The mirror as it is, without a word to the remote; None where there is none."""
-        mirror = self.path(owner, remote)
+        mirror = self.path(owner, address)
         if not mirror.parent.is_dir():
             yield None
             return

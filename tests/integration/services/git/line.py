@@ -65,7 +65,7 @@ class Line:
             await asyncio.to_thread(shutil.copyfile, workspace, path)
 
         work = Work(base, tree, place / "result.pack", no_workspace if workspace is None else copy)
-        async with self.mirrors.existing(self.owner, remote) as mirror:
+        async with self.mirrors.existing(self.owner, remote.destination.address) as mirror:
             return await takein.take_in(self.git, place, None if workspace else mirror, work, bounds)
 
     async def commit(self, taken: Taken, provenance: Provenance = PROVENANCE) -> str:

@@ -134,21 +134,21 @@ async def test_owners_share_nothing(mirrors: Mirrors, server: GitServer, remote_
     server.require_token("demo", "s3cret-token")
     remote = remote_to(server.url("demo"), b"s3cret-token")
     assert await fetch(mirrors, remote) == commit
-    async with mirrors.existing(OTHER, remote) as nothing:
+    async with mirrors.existing(OTHER, remote.destination.address) as nothing:
         assert nothing is None
     with pytest.raises(errors.RepositoryAuth):
         async with mirrors.fetched(OTHER, remote_to(server.url("demo")), None):
             pass
-    mirror = mirrors.path(OTHER, remote)
+    mirror = mirrors.path(OTHER, remote.destination.address)
     assert (await git.run("cat-file", "-e", commit, repository=mirror)).code != 0
-    assert mirrors.path(OWNER, remote) != mirror
+    assert mirrors.path(OWNER, remote.destination.address) != mirror
 
 
 async def test_a_broken_mirror_is_fetched_anew(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
     commit = seeded(server)
     remote = remote_to(server.url("demo"))
     await fetch(mirrors, remote)
-    mirror = mirrors.path(OWNER, remote)
+    mirror = mirrors.path(OWNER, remote.destination.address)
     for file in (mirror / "objects/pack").iterdir():
         file.chmod(0o600)
         file.write_bytes(b"rubbish")
@@ -169,7 +169,7 @@ async def test_many_packs_become_few(mirrors: Mirrors, server: GitServer, remote
         tree = git_objects.write_tree(repository, {b"a.txt": Blob(b"%d\n" % number)})
         commit = git_objects.write_commit(repository, tree, commit)
         assert await fetch(mirrors, remote) == commit
-    assert len(list((mirrors.path(OWNER, remote) / "objects/pack").glob("*.pack"))) < 20
+    assert len(list((mirrors.path(OWNER, remote.destination.address) / "objects/pack").glob("*.pack"))) < 20
 
 
 async def test_a_repository_over_the_limit_is_refused_by_name(git: Git, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
@@ -186,11 +186,11 @@ async def test_the_cache_shrinks_but_not_below_what_is_used(git: Git, server: Gi
     for name in ("one", "two"):
         seeded(server, name)
         await fetch(tight, remote_to(server.url(name)))
-    async with tight.existing(OWNER, remote_to(server.url("one"))) as used:
+    async with tight.existing(OWNER, remote_to(server.url("one")).destination.address) as used:
         assert await tight.shrink() == 1
         assert used is not None
         assert used.is_dir()
-    assert not tight.path(OWNER, remote_to(server.url("two"))).exists()
+    assert not tight.path(OWNER, remote_to(server.url("two")).destination.address).exists()
 
 
 async def test_a_lock_is_held_as_long_as_a_command_lives(tmp_path: Path) -> None:
