@@ -134,10 +134,8 @@ def test_a_running_task_is_cancelled_at_once(person: Person, project: str, stack
 
 
 def _labels(container: str) -> str:
-    shown = subprocess.run(
-        ["docker", "inspect", "--format", "{{json .Config.Labels}}", container], check=False, capture_output=True, text=True
-    )
-    return shown.stdout
+    command = ["/usr/bin/env", "docker", "inspect", "--format", "{{json .Config.Labels}}", container]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
 
 def test_a_wrong_token_and_a_missing_branch_are_named(person: Person, project: str, git_server: GitServer, repository: str) -> None:
