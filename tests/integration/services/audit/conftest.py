@@ -27,6 +27,9 @@ __all__ = ["database", "nats_server", "postgres"]
 
 WAIT_SECONDS = 60
 
+Change = tuple[Any, ...]
+"""A statement and its values."""
+
 
 @dataclass
 class Service:
@@ -65,27 +68,67 @@ class Service:
         return json.loads(answer.partition(b"\r\n\r\n")[2] or b"{}")
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.log_file.read_text().split("\n")[:-1] if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
+
+    async def has_logged(self, event: str) -> bool:
+        await self.readiness()  # a round trip, so that whoever asks again and again lets it work
+        return bool(self.logged(event))
+
+
+ORIGIN = "test.example/trail"
 
 
 @dataclass
-class Trail:
-    """Everything around the service."""
+class Stored:
+    """A log in Postgres, what was published of it, and who may do anything to it."""
 
-    nats: NatsServer
     database: PostgresDatabase
     directory: Path
     superuser: "asyncpg.Connection[asyncpg.Record]"
-    services: list[Service] = field(default_factory=list[Service])
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.directory / "signing.pem"
+
+    @property
+    def key_file(self) -> Path:
+        return keys.verifier_key_file(self.signing_key_file)
 
     @property
     def checkpoint_file(self) -> Path:
         return self.directory / "checkpoints"
 
-    @property
-    def key_file(self) -> Path:
-        return keys.verifier_key_file(self.directory / "signing.pem")
+    async def size(self) -> int:
+        return await self.superuser.fetchval("select count(*) from audit.entries")
+
+    def sealed_size(self) -> int:
+        if not self.checkpoint_file.exists():
+            return 0
+        notes, _ = checkpoint.split_notes(self.checkpoint_file.read_text())
+        return checkpoint.parse_unverified(notes[-1]).size if notes else 0
+
+    async def report(self) -> Report:
+        async with DatabaseSource.opened(self.database.settings("audit_reader")) as source:
+            return await examine(source, self.checkpoint_file.read_text(), keys.load_verifier_key(self.key_file))
+
+    async def tamper(self, *changes: Change) -> None:
+        """What a superuser of the database can do who wants no trace."""
+        async with self.superuser.transaction():
+            for table in ("entries", "checkpoints"):
+                await self.superuser.execute(f"alter table audit.{table} disable trigger append_only")
+            for statement, *values in changes:
+                await self.superuser.execute(statement, *values)
+            for table in ("entries", "checkpoints"):
+                await self.superuser.execute(f"alter table audit.{table} enable always trigger append_only")
+
+
+@dataclass
+class Trail(Stored):
+    """The same with a bus, and with services that keep it."""
+
+    nats: NatsServer
+    services: list[Service] = field(default_factory=list[Service])
 
     def service(self, **more: str) -> Service:
         number = len(self.services)
@@ -98,9 +141,9 @@ class Trail:
             "NATS_NKEY_FILE": str(bus.nkey_file),
             **self.database.environment("audit"),
             "HEALTH_PORT": str(free_port()),
-            "AUDIT_SIGNING_KEY_FILE": str(self.directory / "signing.pem"),
+            "AUDIT_SIGNING_KEY_FILE": str(self.signing_key_file),
             "AUDIT_CHECKPOINT_FILE": str(self.checkpoint_file),
-            "AUDIT_ORIGIN": "test.example/trail",
+            "AUDIT_ORIGIN": ORIGIN,
             "AUDIT_SEAL_SECONDS": "0.2",
             "AUDIT_SEAL_ENTRIES": "700",
         }
@@ -112,37 +155,13 @@ class Trail:
         await service.start()
         return service
 
-    async def size(self) -> int:
-        return await self.superuser.fetchval("select count(*) from audit.entries")
-
-    def sealed(self) -> int:
-        if not self.checkpoint_file.exists():
-            return 0
-        notes, _ = checkpoint.split_notes(self.checkpoint_file.read_text())
-        return checkpoint.parse_unverified(notes[-1]).size if notes else 0
-
     async def entered(self, size: int) -> None:
         """Return once the log has this size and is sealed."""
 
         async def there() -> bool:
-            return await self.size() >= size and self.sealed() >= size
+            return await self.size() >= size and self.sealed_size() >= size
 
         await until(there, f"{size} sealed entries", lambda: "\n".join(s.log_file.read_text()[-3000:] for s in self.services))
-
-    async def report(self) -> Report:
-        async with DatabaseSource.opened(self.database.settings("audit_reader")) as source:
-            return await examine(source, self.checkpoint_file.read_text(), keys.load_verifier_key(self.key_file))
-
-    async def tamper(self, *statements: str) -> None:
-        """What a superuser of the database can do who wants no trace."""
-        async with self.superuser.transaction():
-            await self.superuser.execute(
-                "alter table audit.entries disable trigger user; alter table audit.checkpoints disable trigger user"
-            )
-            for statement in statements:
-                await self.superuser.execute(statement)
-            for table in ("entries", "checkpoints"):
-                await self.superuser.execute(f"alter table audit.{table} enable always trigger append_only")
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, about: Callable[[], str] = lambda: "") -> None:
@@ -174,14 +193,22 @@ def _chunks(payloads: list[bytes]) -> Iterable[list[bytes]]:
 
 
 @pytest.fixture
-async def trail(nats_server: NatsServer, database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[Trail]:
-    superuser = await database.connect()
-    made = Trail(nats_server, database, tmp_path, superuser)
+async def superuser(database: PostgresDatabase) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await database.connect()
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@pytest.fixture
+async def trail(
+    nats_server: NatsServer, database: PostgresDatabase, superuser: "asyncpg.Connection[asyncpg.Record]", tmp_path: Path
+) -> AsyncIterator[Trail]:
+    made = Trail(database, tmp_path, superuser, nats_server)
     try:
         yield made
     finally:
         for service in made.services:
             if service.process is not None and service.process.returncode is None:
                 await service.stop()
-        with contextlib.suppress(Exception):
-            await superuser.close()

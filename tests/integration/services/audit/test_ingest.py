@@ -127,6 +127,25 @@ async def test_nothing_is_lost_or_doubled_when_the_bus_is_killed(trail: Trail) -
     await assert_proved(trail, CMD=2_000)
 
 
+async def test_nothing_is_lost_or_doubled_when_the_database_is_killed(trail: Trail) -> None:
+    service = await trail.started()
+    await commands(trail, 100)
+    await trail.entered(100)
+    trail.database.server.kill()
+    await commands(trail, 900)
+    try:
+        await until(lambda: service.has_logged("trail_interrupted"), "interruption")
+    finally:
+        trail.database.server.start()
+    trail.superuser = await trail.database.connect()
+    try:
+        await commands(trail, 1_000)
+        await trail.entered(2_000)
+        await assert_proved(trail, CMD=2_000)
+    finally:
+        trail.superuser.terminate()
+
+
 async def test_a_standby_takes_over_where_the_writer_was_killed(trail: Trail) -> None:
     writer = await trail.started()
     await commands(trail, 100)
@@ -158,11 +177,7 @@ async def test_two_writers_that_both_believe_they_are_one_cannot_enter_one_thing
         " select 10, 'CMD', 11, 'x', '', now(), '', sha256('')"
     )
     await commands(trail, 10)
-
-    async def noticed() -> bool:
-        return bool(service.logged("trail_interrupted"))
-
-    await until(noticed, "interruption")
+    await until(lambda: service.has_logged("trail_interrupted"), "interruption")
     await trail.entered(20)
     assert await trail.superuser.fetchval("select count(distinct index) from audit.entries") == 20
 
