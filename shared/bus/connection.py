@@ -118,7 +118,8 @@ class Bus:
             await self.nats.drain()
         except NatsError as error:
             log.warning("bus_not_drained", error=type(error).__name__)
-            await self.nats.close()
+            with contextlib.suppress(OSError):  # nothing more can be sent over a connection that is gone
+                await self.nats.close()
 
     async def ready(self) -> None:
         """Raise NotReady unless the connection stands and every consumer is there."""

@@ -74,6 +74,7 @@ class Answers:
         """Listen."""
         for question_type, answerer in self._answerers:
             self._subscriptions.append(await self._listen(question_type, answerer))
+        await self._link.client.flush()
 
     async def stop(self) -> None:
         """Hear nothing new, and finish what was heard."""
