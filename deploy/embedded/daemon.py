@@ -12,13 +12,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from deploy.embedded import identity, install, prepare, settings, users
 from deploy.embedded.identity import Identity
 from deploy.embedded.install import App
 from deploy.embedded.keeper import Keeper
+from deploy.embedded.process import Process
 from deploy.embedded.processes import Deployment, table
 from deploy.embedded.state import Config, Layout
 from deploy.embedded.supervisor import Supervisor
@@ -67,7 +68,7 @@ def make_ready(layout: Layout, app: App, say: Say) -> Deployment:
     return prepare.prepare(layout, config, operator, users.ensure(), app)
 
 
-async def supervise(deployment: Deployment, say: Say) -> None:
+async def supervise(deployment: Deployment, processes: Sequence[Process], say: Say) -> None:
     """Run the stack until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +78,7 @@ async def supervise(deployment: Deployment, say: Say) -> None:
         say({"process": keeper.process.name, "state": keeper.state, "starts": keeper.starts, "exit_code": keeper.exit_code})
 
     layout = deployment.layout
-    supervisor = Supervisor(table(deployment), status=layout.status, log=layout.log, changed=changed)
+    supervisor = Supervisor(processes, status=layout.status, log=layout.log, changed=changed)
 
     async def announce() -> None:
         await supervisor.until_ready()
@@ -88,21 +89,21 @@ async def supervise(deployment: Deployment, say: Say) -> None:
     announcing.cancel()
 
 
-def run(root: Path, say: Say) -> int:
+def run(root: Path, app: App, say: Say, processes: Callable[[Deployment], Sequence[Process]] = table) -> int:
     """The whole life of the process."""
     os.umask(0o077)
     layout = Layout(root)
-    app = App(Path(__file__).parents[2], Path(sys.prefix))
     try:
         with locked(layout):
-            asyncio.run(supervise(make_ready(layout, app, say), say))
+            deployment = make_ready(layout, app, say)
+            asyncio.run(supervise(deployment, processes(deployment), say))
     except AlreadyRunning:
         say({"failed": "a supervisor runs already for this state directory"})
         return 1
     return 0
 
 
-def _to(descriptor: int | None) -> Say:
+def to_descriptor(descriptor: int | None) -> Say:
     """Progress as JSON lines, for as long as somebody reads them."""
 
     def say(message: dict[str, object]) -> None:
@@ -124,7 +125,7 @@ def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if arguments.progress_fd is not None:
         fcntl.fcntl(arguments.progress_fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    return run(arguments.root, _to(arguments.progress_fd))
+    return run(arguments.root, App(Path(__file__).parents[2], Path(sys.prefix)), to_descriptor(arguments.progress_fd))
 
 
 if __name__ == "__main__":
