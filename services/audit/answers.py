@@ -6,6 +6,7 @@ Must never give an entry to anyone but the owner in its subject: entries without
 import base64
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from services.audit.errors import NothingSealed
 from shared.events.questions import AskTrail, Checkpoint, TrailEntry, TrailPage
@@ -38,8 +39,9 @@ class Answers:
         """A page of the owner's entries, in the log's order, as far as they fit into one answer."""
         limit = min(max(question.limit, 1), MAX_ENTRIES)
         after = min(max(question.after, -1), 2**63 - 1)
+        owner, task = UUID(question.owner), question.task_id and UUID(question.task_id)
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(_OWN, question.owner, question.task_id, after, limit + 1, MAX_PAGE_BYTES)
+            rows = await connection.fetch(_OWN, owner, task, after, limit + 1, MAX_PAGE_BYTES)
         page = _fitting(rows[:limit])
         return TrailPage(
             entries=tuple(_entry(row) for row in page),
