@@ -1,10 +1,11 @@
 """Every agent there is, by name."""
 
 from services.runner.agents.adapter import Agent
+from services.runner.agents.claude_code import ClaudeCode
 from services.runner.agents.shell import Shell
 from services.runner.errors import UnknownAgent
 
-_AGENTS: tuple[Agent, ...] = (Shell(),)
+_AGENTS: tuple[Agent, ...] = (ClaudeCode(), Shell())
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in _AGENTS}
 
