@@ -72,6 +72,10 @@ class Egress(Protocol):
         """At the runner's start: no run is out, so no door is anybody's."""
         ...
 
+    async def ready(self) -> None:
+        """Raises when no door could be opened."""
+        ...
+
 
 class NullEgress:
     """No way out at all: for deployments whose agents need no model."""
@@ -90,4 +94,7 @@ class NullEgress:
         return await self.spending(run_id, fence)
 
     async def close_all(self) -> None:
+        """See Egress."""
+
+    async def ready(self) -> None:
         """See Egress."""

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from shared.bus.errors import Transient
+
 
 class RunnerError(Exception):
     """Something went wrong in the runner."""
@@ -73,5 +75,11 @@ class SnapshotLost(RunFailure):
     CODE = "blob_missing"
 
 
-class EngineUnreachable(RunnerError):
+class PromptLost(RunFailure):
+    """The gateway knows no prompt for this run."""
+
+    CODE = "internal"
+
+
+class EngineUnreachable(RunnerError, Transient):
     """The Docker engine does not answer."""

@@ -1,0 +1,56 @@
+"""Wiring: the one place where the runner's parts are built and connected."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.runner import orphans
+from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.doors import Egress, NullEgress
+from services.runner.egress_client import EgressClient
+from services.runner.handlers import StartRun
+from services.runner.runs import Facilities
+from services.runner.settings import RunnerSettings
+from shared.blobs.store import BlobStore
+from shared.bus.connection import Bus
+from shared.bus.lease import Fates, Leases
+from shared.bus.settings import BusSettings
+from shared.bus.streams import Durable, Stream
+from shared.events.ids import RunId
+from shared.telemetry.health import HealthServer, HealthSettings
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_settings: HealthSettings) -> AsyncGenerator[None]:
+    """The service: inside, it takes work; left, it holds none."""
+    own_id = orphans.runner_id(settings.state_dir)
+    orphans.clear_files(settings.state_dir)
+    engine = DockerEngine(settings.docker_host)
+    sandboxes = DockerSandboxes(engine, deployment=settings.deployment, runner_id=own_id, runtime=settings.runtime)
+    bus = await Bus.connect(bus_settings)
+    try:
+        leases = Leases(bus, settings.lease_ttl_seconds)
+        egress: Egress = NullEgress() if settings.egress_socket is None else EgressClient(bus, settings.egress_socket)
+        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, egress, settings, own_id)
+        bus.consume(Stream.CMD, Durable.RUNNER, StartRun(facilities, leases), slots=settings.slots)
+        checks = {"bus": bus.ready, "docker": sandboxes.ready, "egress": egress.ready}
+        async with HealthServer(health_settings.host, health_settings.port, checks):
+            removed = await orphans.clear_sandboxes(sandboxes, own_id, _alive(leases))
+            await egress.close_all()
+            await bus.start()
+            log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed)
+            yield
+    finally:
+        await bus.stop()
+        engine.close()
+
+
+def _alive(leases: Leases) -> orphans.LeaseAlive:
+    async def alive(run_id: RunId) -> bool:
+        held = await leases.last(f"$KV.lease.{run_id}")
+        return held is not None and held.data != b"{}"
+
+    return alive

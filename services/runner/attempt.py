@@ -1,0 +1,195 @@
+"""One attempt of a run: sandbox up, snapshot in, agent out, work taken out, sandbox gone, whatever happens between.
+
+It knows no bus: what it says goes to the recorder, what it came to is returned. The agent's output is data and decides nothing but the
+agent's own verdict.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from services.runner.agents.adapter import Agent, Assignment, Ending
+from services.runner.doors import Door, DoorRequest, Egress, Spending
+from services.runner.errors import RunFailure, RunnerError, SandboxUnavailable
+from services.runner.lines import Line, LineSplitter
+from services.runner.recorder import Recorder
+from services.runner.sandbox import Harvest, Program, Sandbox, SandboxFactory, SandboxSpec, Stream
+from services.runner.stopping import Clocks, Stop
+from shared.bus.errors import Transient
+from shared.events.ids import GitSha
+from shared.events.output import MAX_TEXT, AgentEvent
+
+log = structlog.get_logger()
+
+_ENDING_SECONDS = 30
+_DOOR_SECONDS = 10
+_UNEXPLAINED = ("agent_exit", "agent_killed")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do."""
+
+    spec: SandboxSpec
+    assignment: Assignment
+    door_request: DoorRequest
+    base_sha: GitSha
+    workspace: Path
+    pack: Path
+    """Where the work goes."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the attempt came to: `code` is None when the agent ended well and its work is out."""
+
+    code: str | None
+    started_at: datetime | None = None
+    harvest: Harvest | None = None
+    spending: Spending = field(default_factory=Spending)
+
+
+class Attempt:
+    """Runs one order once."""
+
+    def __init__(self, sandboxes: SandboxFactory, egress: Egress, agent: Agent, recorder: Recorder, stop: Stop) -> None:
+        self._sandboxes = sandboxes
+        self._egress = egress
+        self._agent = agent
+        self._recorder = recorder
+        self._stop = stop
+        self._last: AgentEvent | None = None
+        self.spending = Spending()
+
+    async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
+        door = await self._egress.open(order.door_request) if self._agent.needs_model else None
+        try:
+            return await self._with_door(order, door, on_started)
+        finally:
+            if door is not None:
+                await asyncio.shield(self._closed(order))
+
+    async def _with_door(self, order: Order, door: Door | None, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        spec, assignment = order.spec, order.assignment
+        if door is not None:
+            spec = replace(spec, door=door.directory)
+            assignment = replace(assignment, door=door)
+        sandbox = await self._sandboxes.create(spec)
+        try:
+            return await self._inside(sandbox, order, self._agent.program(assignment), on_started)
+        finally:
+            await asyncio.shield(_gone(sandbox, spec))
+
+    async def _inside(self, sandbox: Sandbox, order: Order, program: Program, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        if not await self._stop.unless(sandbox.load(order.workspace, order.base_sha)):
+            return Made(self._stop.code)
+        await self._recorder.tell("The sandbox is up; the agent starts.")
+        started_at = datetime.now(UTC)
+        await on_started(sandbox.image_digest)
+        code = await self._supervised(sandbox, program, order)
+        spending = await self._spent(order)
+        harvest = await self._harvested(sandbox, order, code)
+        return Made(code, started_at, harvest, spending)
+
+    async def _supervised(self, sandbox: Sandbox, program: Program, order: Order) -> str | None:
+        """Runs the agent to its end or the stop; the failure code. No process of it is left."""
+        clocks = Clocks(order.spec.limits)
+        running = asyncio.ensure_future(self._listened(sandbox, program, clocks))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        beside = [asyncio.ensure_future(clocks.watch(self._stop)), asyncio.ensure_future(self._watched_door(order))]
+        try:
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopped = None if running.done() else self._stop.code
+            await sandbox.stop_agent()
+            async with asyncio.timeout(_ENDING_SECONDS):
+                exit_code = await running
+        except TimeoutError as error:
+            raise SandboxUnavailable("the agent's output goes on after its end") from error
+        finally:
+            for task in (running, stopping, *beside):
+                task.cancel()
+        if stopped is not None:
+            await self._recorder.tell(f"The agent was stopped: {stopped}.")
+            return stopped
+        await self._recorder.tell(f"The agent ended with exit code {exit_code}.")
+        verdict = self._agent.verdict(Ending(exit_code, self._last, await self._spent(order)))
+        return await self._explained(sandbox, verdict)
+
+    async def _listened(self, sandbox: Sandbox, program: Program, clocks: Clocks) -> int:
+        splitters = {stream: LineSplitter() for stream in Stream}
+
+        async def hear(stream: Stream, data: bytes) -> None:
+            clocks.heard()
+            for line in splitters[stream].feed(data):
+                await self._said(stream, line)
+
+        exit_code = await sandbox.run(program, hear)
+        for stream, splitter in splitters.items():
+            for line in splitter.flush():
+                await self._said(stream, line)
+        return exit_code
+
+    async def _said(self, stream: Stream, line: Line) -> None:
+        if stream is Stream.STDERR:
+            event = AgentEvent(kind="log", name="stderr", text=line.text[:MAX_TEXT], truncated=len(line.text) > MAX_TEXT)
+        else:
+            event = self._agent.parse(line.text)
+            self._last = event or self._last
+        if event is not None:
+            await self._recorder.add(event.model_copy(update={"truncated": True}) if line.cut else event)
+
+    async def _explained(self, sandbox: Sandbox, verdict: str | None) -> str | None:
+        """A bad end without a reason of its own gets the sandbox's: no memory, no disk."""
+        if verdict not in _UNEXPLAINED:
+            return verdict
+        condition = await sandbox.condition()
+        if condition.oom_kills:
+            return "out_of_memory"
+        return "disk_full" if condition.disk_full else verdict
+
+    async def _harvested(self, sandbox: Sandbox, order: Order, code: str | None) -> Harvest | None:
+        """The work; a failed agent's too, but then no fault of the harvest hides the agent's."""
+        try:
+            harvest = await sandbox.harvest(order.base_sha, order.pack)
+        except RunFailure as failure:
+            if code is None:
+                raise
+            log.warning("work_not_kept", run_id=order.spec.run_id, error=type(failure).__name__, detail=str(failure))
+            return None
+        if harvest.special_files:
+            await self._recorder.tell(f"{harvest.special_files} sockets or pipes are not part of the change.")
+        return harvest
+
+    async def _spent(self, order: Order) -> Spending:
+        """What the door says, or said last: a silent egress process is no reason to do the work again."""
+        if self._agent.needs_model:
+            try:
+                self.spending = await self._egress.spending(order.spec.run_id, order.spec.fence)
+            except Transient as error:
+                log.warning("door_not_heard", run_id=order.spec.run_id, error=type(error).__name__)
+        return self.spending
+
+    async def _watched_door(self, order: Order) -> None:
+        """Asking keeps the door open across a restart of the egress process."""
+        while self._agent.needs_model:
+            await asyncio.sleep(_DOOR_SECONDS)
+            await self._spent(order)
+
+    async def _closed(self, order: Order) -> None:
+        try:
+            await self._egress.close(order.spec.run_id, order.spec.fence)
+        except Transient as error:
+            log.warning("door_not_closed", run_id=order.spec.run_id, error=type(error).__name__)
+
+
+async def _gone(sandbox: Sandbox, spec: SandboxSpec) -> None:
+    """What cannot be removed now is removed at the next start, or ends by itself."""
+    try:
+        await sandbox.kill()
+    except RunnerError as error:
+        log.error("sandbox_not_removed", run_id=spec.run_id, fence=spec.fence, error=type(error).__name__)  # noqa: TRY400

@@ -1,0 +1,85 @@
+"""`runner.start`: each delivery of it ends in one fact, or comes back.
+
+The command is only the work; the lease is the key. A delivery may come twice, late, or while another holder is at work: what was ended
+stays ended, a live lease postpones, and a decided fate refuses.
+"""
+
+import structlog
+
+from services.runner.runs import Facilities, Run, fact_of
+from services.runner.stopping import CODES
+from shared.bus.delivery import Delivery
+from shared.bus.errors import LeaseHeld, Postpone
+from shared.bus.lease import Lease, Leases
+from shared.events import envelope
+from shared.events.catalogue import InvalidMessage
+from shared.events.commands import RunnerStart
+from shared.events.envelope import AnyEnvelope
+from shared.events.facts import RunFailed, RunFinished
+from shared.events.failures import failure
+from shared.events.values import Fate
+
+log = structlog.get_logger()
+
+
+class StartRun:
+    """Handles `runner.start`."""
+
+    def __init__(self, facilities: Facilities, leases: Leases) -> None:
+        self._with = facilities
+        self._leases = leases
+
+    async def __call__(self, command: AnyEnvelope, delivery: Delivery) -> None:
+        """See shared.bus.delivery for what raising means."""
+        if not isinstance(command.data, RunnerStart):
+            raise InvalidMessage(f"{command.type} is no command of the runner")
+        with structlog.contextvars.bound_contextvars(run_id=command.data.run_id, task_id=command.task, delivery=delivery.deliveries):
+            if not await self._over(command, command.data):
+                await self._run(command, command.data)
+
+    async def _over(self, command: AnyEnvelope, start: RunnerStart) -> bool:
+        """Whether there is nothing to do: the command has its ending, or gets it here because the run's fate is decided."""
+        if await self._ended(command):
+            log.info("run_ended_before")
+            return True
+        fate = await self._with.fates.get(start.run_id)
+        if fate is None:
+            return False
+        log.info("run_refused", fate=fate)
+        if fate is not Fate.FINISHED:
+            await self._with.bus.publish(fact_of(command, RunFailed(run_id=start.run_id, failure=failure(CODES[fate])), "0"))
+        return True
+
+    async def _ended(self, command: AnyEnvelope) -> bool:
+        for ending in (RunFinished, RunFailed):
+            fact = await self._with.bus.last_fact(envelope.subject(ending, command.owner, command.task))
+            if fact is not None and fact.causationid == command.id:
+                return True
+        return False
+
+    async def _run(self, command: AnyEnvelope, start: RunnerStart) -> None:
+        try:
+            lease = await self._leases.claim(start.run_id, self._with.runner_id)
+        except LeaseHeld as held:
+            raise Postpone(held.remaining_seconds) from held
+        try:
+            await self._under(lease, command, start)
+        finally:
+            await lease.release()
+
+    async def _under(self, lease: Lease, command: AnyEnvelope, start: RunnerStart) -> None:
+        with structlog.contextvars.bound_contextvars(fence=lease.fence):
+            # Whoever held the lease before may have published the ending between our look and our claim.
+            if await self._ended(command):
+                return
+            await self._remove_earlier(start, lease.fence)
+            ending = await Run(self._with, command, lease).end()
+            await self._with.bus.publish(ending)
+            log.info("run_ended", type=ending.type)
+
+    async def _remove_earlier(self, start: RunnerStart, fence: int) -> None:
+        """The lease is ours, so what runs under a lower fence is nobody's."""
+        for leftover in await self._with.sandboxes.leftovers():
+            if leftover.run_id == start.run_id and leftover.fence < fence:
+                log.warning("earlier_sandbox_removed", earlier_fence=leftover.fence)
+                await self._with.sandboxes.remove(leftover)

@@ -1,0 +1,46 @@
+"""What a runner clears away before it takes work: sandboxes nobody holds, and files of runs that are no more."""
+
+import shutil
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from services.runner.sandbox import Leftover, SandboxFactory
+from shared.events.ids import RunId
+
+log = structlog.get_logger()
+
+LeaseAlive = Callable[[RunId], Awaitable[bool]]
+
+
+def runner_id(state_dir: Path) -> str:
+    """This runner's name, made once and kept on its disk: by it, it knows its sandboxes after a restart."""
+    path = state_dir / "runner_id"
+    if not path.exists():
+        draft = path.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_text(str(uuid.uuid4()))
+        draft.replace(path)
+    return path.read_text().strip()
+
+
+def clear_files(state_dir: Path) -> None:
+    """At start nothing is under way: whatever lies in the work directory is left over."""
+    shutil.rmtree(state_dir / "work", ignore_errors=True)
+
+
+async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: LeaseAlive) -> int:
+    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many."""
+    removed = 0
+    for leftover in await sandboxes.leftovers():
+        if leftover.runner_id == own_id or not await _held(leftover, lease_alive):
+            log.warning("orphan_removed", run_id=leftover.run_id, fence=leftover.fence, own=leftover.runner_id == own_id)
+            await sandboxes.remove(leftover)
+            removed += 1
+    return removed
+
+
+async def _held(leftover: Leftover, lease_alive: LeaseAlive) -> bool:
+    return bool(leftover.run_id) and await lease_alive(leftover.run_id)

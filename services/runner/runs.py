@@ -1,0 +1,242 @@
+"""A run under its lease: from the claimed lease to the one fact that ends the command.
+
+Blobs are stored before the fact that names them. A run whose lease is lost says nothing more: its sandbox goes, and whoever holds the
+next lease speaks for the run.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.runner.agents import registry
+from services.runner.agents.adapter import Agent, Assignment
+from services.runner.attempt import Attempt, Made, Order
+from services.runner.doors import DoorRequest, Egress
+from services.runner.errors import PromptLost, RunFailure, SnapshotLost
+from services.runner.recorder import Recorded, Recorder
+from services.runner.sandbox import SandboxFactory, SandboxSpec
+from services.runner.settings import RunnerSettings
+from services.runner.stopping import CODES, Stop
+from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
+from shared.blobs.store import BlobStore
+from shared.bus.connection import Bus
+from shared.bus.errors import Postpone, ReadFailed, Refused, Transient
+from shared.bus.lease import Fates, Lease
+from shared.events import output
+from shared.events.commands import RunnerStart
+from shared.events.envelope import AnyEnvelope, Envelope, new
+from shared.events.facts import EgressRefused, RunFailed, RunFinished, RunStarted
+from shared.events.failures import failure
+from shared.events.ids import OwnerId, TaskId
+from shared.events.payload import Fact
+from shared.events.questions import AskRunInput
+from shared.events.values import BlobClass, BlobRef
+
+log = structlog.get_logger()
+
+_MIB = 1024 * 1024
+_AGAIN_SECONDS = 1.0
+_STORE_PAUSES_SECONDS = (1, 5, 15, 30, 60, 60, 60)
+
+
+@dataclass(frozen=True)
+class Facilities:
+    """What runs are made with."""
+
+    bus: Bus
+    blobs: BlobStore
+    fates: Fates
+    sandboxes: SandboxFactory
+    egress: Egress
+    settings: RunnerSettings
+    runner_id: str
+
+
+class Run:
+    """One attempt at one command, under one lease."""
+
+    def __init__(self, facilities: Facilities, command: Envelope[RunnerStart], lease: Lease) -> None:
+        self._with = facilities
+        self._envelope = command
+        self._command = command.data
+        self._lease = lease
+        self._stop = Stop()
+        self._room: Path = facilities.settings.state_dir / "work" / f"{self._command.run_id}.{lease.fence}"
+
+    async def end(self) -> AnyEnvelope:
+        """Does the run; the fact that ends the command. Raises Postpone when the lease is lost, Transient when it should be tried again."""
+        async with self._guarded() as fell:
+            work = asyncio.create_task(self._run())
+            fell.add_done_callback(lambda _: work.cancel())
+            try:
+                ending = await work
+            except asyncio.CancelledError:
+                if fell.done() and not fell.cancelled():
+                    raise Postpone(_AGAIN_SECONDS) from None
+                raise
+            finally:
+                work.cancel()
+                await asyncio.wait({work})
+            if not self._lease.alive:
+                raise Postpone(_AGAIN_SECONDS)
+            return ending
+
+    def fact(self, payload: Fact, *, at: datetime | None = None, more: str = "") -> AnyEnvelope:
+        """A fact of this attempt: the fence is part of its id, so that another attempt's is another fact."""
+        return fact_of(self._envelope, payload, f"{self._lease.fence}{more}", at=at)
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self) -> AsyncGenerator["asyncio.Future[None]"]:
+        """While inside, the lease is renewed and fates are heard. The future is done when the lease is lost."""
+        fell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        renewed = asyncio.Event()
+        unsubscribe = await self._with.fates.watch(self._command.run_id, lambda fate: self._stop.ask(CODES[fate]))
+        tasks = [
+            asyncio.create_task(self._lease.keep(lambda: None if fell.done() else fell.set_result(None), renewed.set)),
+            asyncio.create_task(self._hear_again(renewed)),
+        ]
+        try:
+            yield fell
+        finally:
+            fell.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await unsubscribe()
+
+    async def _hear_again(self, renewed: asyncio.Event) -> None:
+        """An outage may have swallowed a fate: it is read at each renewal too."""
+        while True:
+            await renewed.wait()
+            renewed.clear()
+            with contextlib.suppress(ReadFailed):  # the next renewal asks again
+                fate = await self._with.fates.get(self._command.run_id)
+                if fate is not None:
+                    self._stop.ask(CODES[fate])
+
+    async def _run(self) -> AnyEnvelope:
+        await asyncio.to_thread(self._make_room)
+        try:
+            return await self._recorded()
+        except RunFailure as error:
+            log.warning("run_failed", code=error.CODE, error=type(error).__name__, detail=str(error))
+            return self.fact(RunFailed(run_id=self._command.run_id, fence=self._lease.fence, failure=failure(error.CODE)))
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self._room, ignore_errors=True))
+
+    def _make_room(self) -> None:
+        self._room.mkdir(mode=0o700, parents=True)
+
+    async def _recorded(self) -> AnyEnvelope:
+        agent = registry.agent(self._command.agent)
+        order = self._order(await self._prompt())
+        await self._fetch(order.workspace)
+        transcript = self._room / "transcript.jsonl"
+        settings = self._with.settings
+        recorder = Recorder(self._command.run_id, self._lease.fence, transcript, self._publish_output, settings.max_output_mib * _MIB)
+        async with recorder:
+            made = await self._made(agent, recorder, order)
+            recorded = await recorder.close()
+        await self._tell_refusals(made)
+        return await self._ended(made, recorded, transcript)
+
+    async def _made(self, agent: Agent, recorder: Recorder, order: Order) -> Made:
+        """A failure of the run is something it came to as well: what was said before it is kept."""
+        attempt = Attempt(self._with.sandboxes, self._with.egress, agent, recorder, self._stop)
+        try:
+            return await attempt.run(order, self._started)
+        except RunFailure as error:
+            log.warning("run_failed", code=error.CODE, error=type(error).__name__, detail=str(error))
+            await recorder.tell(f"The run failed: {error.CODE}.")
+            return Made(self._stop.code or error.CODE, spending=attempt.spending)
+
+    def _order(self, prompt: str) -> Order:
+        command, settings, owner, task = self._command, self._with.settings, OwnerId(self._envelope.owner), TaskId(self._envelope.task)
+        spec = SandboxSpec(
+            run_id=command.run_id,
+            fence=self._lease.fence,
+            owner=owner,
+            task_id=task,
+            image=settings.image(command.agent),
+            limits=command.limits,
+            workspace_bytes=command.workspace.size_bytes,
+            max_result_bytes=settings.max_result_mib * _MIB,
+        )
+        return Order(
+            spec=spec,
+            assignment=Assignment(command.run_id, prompt, command.model, command.limits, None),
+            door_request=DoorRequest(command.run_id, self._lease.fence, owner, task, command.credential, command.limits.max_cost_usd),
+            base_sha=command.base_sha,
+            workspace=self._room / "workspace.tar",
+            pack=self._room / "result.pack",
+        )
+
+    async def _prompt(self) -> str:
+        question = AskRunInput(owner=OwnerId(self._envelope.owner), task_id=TaskId(self._envelope.task), run_id=self._command.run_id)
+        try:
+            return (await self._with.bus.ask(question)).prompt
+        except Refused as error:
+            raise PromptLost(f"the gateway refused: {error.reason}") from error
+
+    async def _fetch(self, workspace: Path) -> None:
+        try:
+            await self._with.blobs.get_file(self._command.workspace, workspace)
+        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+            raise SnapshotLost(str(error)) from error
+
+    async def _publish_output(self, payload: bytes, message_id: str) -> int:
+        subject = output.subject(self._envelope.owner, self._envelope.task, self._command.run_id)
+        return await self._with.bus.publish_output(subject, payload, message_id)
+
+    async def _started(self, image_digest: str) -> None:
+        payload = RunStarted(
+            run_id=self._command.run_id, fence=self._lease.fence, runner_id=self._with.runner_id, image_digest=image_digest
+        )
+        await self._with.bus.publish(self.fact(payload))
+        log.info("run_started")
+
+    async def _tell_refusals(self, made: Made) -> None:
+        for refused in made.spending.refusals:
+            payload = EgressRefused(
+                run_id=self._command.run_id, fence=self._lease.fence, reason=refused.reason, request_digest=refused.request_digest
+            )
+            await self._with.bus.publish(self.fact(payload, more=f".{refused.reason}.{refused.request_digest}"))
+
+    async def _ended(self, made: Made, recorded: Recorded, transcript: Path) -> AnyEnvelope:
+        kept: dict[str, Any] = {
+            "run_id": self._command.run_id,
+            "fence": self._lease.fence,
+            "transcript": await self._stored(BlobClass.TRANSCRIPT, transcript),
+            "out_first": recorded.out_first,
+            "out_last": recorded.out_last,
+            "usage": made.spending.usage,
+        }
+        if made.harvest is not None:
+            kept |= {"base_sha": self._command.base_sha, "tree_sha": made.harvest.tree_sha}
+            if made.harvest.pack is not None:
+                kept["result"] = await self._stored(BlobClass.RESULT, made.harvest.pack)
+        if made.code is None and made.started_at is not None:
+            return self.fact(RunFinished(**kept, started_at=made.started_at, finished_at=datetime.now(UTC)))
+        return self.fact(RunFailed(**kept, failure=failure(made.code or "internal")))
+
+    async def _stored(self, blob_class: BlobClass, path: Path) -> BlobRef:
+        """The agent has worked for it: a full or silent store is waited for, as long as the lease holds."""
+        for pause in _STORE_PAUSES_SECONDS:
+            try:
+                return await self._with.blobs.put_file(blob_class, path)
+            except Transient as error:
+                log.warning("blob_not_stored_yet", blob_class=blob_class, error=type(error).__name__)
+                await asyncio.sleep(pause)
+        return await self._with.blobs.put_file(blob_class, path)
+
+
+def fact_of(command: AnyEnvelope, payload: Fact, discriminator: str, *, at: datetime | None = None) -> AnyEnvelope:
+    """A fact that follows from this command."""
+    return new(payload, source="runner", owner=command.owner, task=command.task, cause=command.id, discriminator=discriminator, at=at)

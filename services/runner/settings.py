@@ -1,0 +1,41 @@
+"""The runner's variables."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SLOTS_PER_CORE = 2  # agents wait for their model most of the time
+
+
+class RunnerSettings(BaseSettings):
+    """Read once, at start: `RUNNER_…`, `STATE_DIR` and `DOCKER_HOST`."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNNER_", frozen=True, populate_by_name=True)
+
+    state_dir: Annotated[Path, Field(validation_alias="STATE_DIR")]
+    """Its own: the runner's identity, and work on its way in and out."""
+    docker_host: Annotated[str, StringConstraints(pattern=r"^(unix:///|tcp://)"), Field(validation_alias="DOCKER_HOST")] = (
+        "unix:///var/run/docker.sock"
+    )
+    deployment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = "default"
+    """Which sandboxes on this Docker host are ours."""
+    slots: Annotated[int, Field(ge=1, le=256)] = _SLOTS_PER_CORE * (os.cpu_count() or 1)
+    """How many agents run at a time."""
+    lease_ttl_seconds: Annotated[int, Field(ge=2, le=600)] = 20
+    """How long a dead runner's run waits for the next one, at most."""
+    images: dict[str, str] = {}
+    """Agent → image, as JSON; `async-code/<agent>:current` where an agent is not named."""
+    runtime: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "runc"
+    """The engine's runtime: `runsc` for gVisor."""
+    egress_socket: Path | None = None
+    """The egress process's control socket. Without one only agents that need no model run here."""
+    max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256
+    max_output_mib: Annotated[int, Field(ge=1, le=56)] = 48
+    """What is kept of an agent's output; the transcript has to fit a blob of 64 MiB."""
+
+    def image(self, agent: str) -> str:
+        """The image an agent runs in."""
+        return self.images.get(agent, f"async-code/{agent}:current")

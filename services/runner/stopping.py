@@ -1,0 +1,76 @@
+"""Why a run has to stop before its agent ends: somebody decided so, or its time is over. The first reason counts."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from shared.events.values import Fate, Limits
+
+CODES: dict[Fate, str] = {
+    Fate.CANCELLED: "cancelled",
+    Fate.INTERRUPTED: "cancelled",
+    Fate.FINISHED: "cancelled",
+    Fate.TIMED_OUT: "step_time",
+}
+"""The failure a run ends with when this fate was decided while it was out."""
+
+
+class Stop:
+    """Asked for once; everybody who waits hears it."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self.code: str | None = None
+
+    def ask(self, code: str) -> None:
+        """Stop for this reason, unless there is one already."""
+        if self.code is None:
+            self.code = code
+            self._asked.set()
+
+    async def wait(self) -> None:
+        """Returns when it was asked for."""
+        await self._asked.wait()
+
+    async def unless(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Does `work` to its end, or until the stop; whether it came to its end."""
+        doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not doing.done():
+                doing.cancel()
+        if doing.done() and not doing.cancelled():
+            await doing
+            return True
+        await asyncio.wait({doing})
+        return False
+
+
+class Clocks:
+    """The run's time limits, by the monotonic clock, from the moment its agent starts."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._begun = self._heard = time.monotonic()
+
+    def start(self) -> None:
+        """The agent starts now."""
+        self._begun = self._heard = time.monotonic()
+
+    def heard(self) -> None:
+        """The agent said something."""
+        self._heard = time.monotonic()
+
+    async def watch(self, stop: Stop) -> None:
+        """Asks for the stop when a limit is reached."""
+        while True:
+            now = time.monotonic()
+            wall = self._begun + self._limits.wall_seconds - now
+            idle = self._heard + self._limits.idle_seconds - now
+            if min(wall, idle) <= 0:
+                stop.ask("wall_time" if wall <= 0 else "idle_time")
+                return
+            await asyncio.sleep(min(wall, idle))

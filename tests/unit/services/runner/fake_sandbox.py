@@ -1,0 +1,110 @@
+"""Sandboxes in memory: enough of a shell to run the scripts of the conformance suite, and of a tree to harvest."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.runner import container
+from services.runner.errors import CheckoutFailed, ImageMissing, SandboxGone, SandboxUnavailable
+from services.runner.sandbox import Condition, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from shared.events.ids import GitSha
+
+KILLED = 137
+
+
+class FakeSandboxes:
+    """A host whose one image is `image` and whose snapshots hold `base_sha`."""
+
+    def __init__(self, image: str, base_sha: GitSha, runner_id: str = "runner-1") -> None:
+        self.alive: dict[str, FakeSandbox] = {}
+        self._image = image
+        self._base_sha = base_sha
+        self._runner_id = runner_id
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        if spec.image != self._image:
+            raise ImageMissing(spec.image)
+        name = container.name(spec)
+        if name in self.alive:
+            raise SandboxUnavailable(f"{name} is there already")
+        self.alive[name] = FakeSandbox(self, spec, self._base_sha)
+        return self.alive[name]
+
+    async def leftovers(self) -> Sequence[Leftover]:
+        return [Leftover(name, self._runner_id, sandbox.spec.run_id, sandbox.spec.fence) for name, sandbox in self.alive.items()]
+
+    async def remove(self, leftover: Leftover) -> None:
+        if leftover.container_id in self.alive:
+            await self.alive[leftover.container_id].kill()
+
+    async def ready(self) -> None:
+        """A fake always is."""
+
+
+class FakeSandbox:
+    def __init__(self, host: FakeSandboxes, spec: SandboxSpec, base_sha: GitSha) -> None:
+        self.spec = spec
+        self.image_digest = "sha256:fake"
+        self.reported = Condition()
+        self._host = host
+        self._base_sha = base_sha
+        self._files: dict[str, str] = {}
+        self._base: dict[str, str] = {}
+        self._stopped = asyncio.Event()
+        self._gone = False
+
+    async def load(self, workspace: Path, base_sha: GitSha) -> None:
+        self._must_live()
+        if base_sha != self._base_sha or not await asyncio.to_thread(workspace.exists):
+            raise CheckoutFailed(base_sha)
+        self._base = {"readme.md": "hello"}
+        self._files = dict(self._base)
+
+    async def run(self, program: Program, on_output: OnOutput) -> int:
+        self._must_live()
+        self._stopped.clear()
+        for line in program.stdin.decode().splitlines():
+            if line.startswith("exit "):
+                return int(line.removeprefix("exit "))
+            if line.startswith("sleep "):
+                await self._stopped.wait()
+                return KILLED
+            await self._said(line.removeprefix("echo "), on_output)
+        return 0
+
+    async def _said(self, words: str, on_output: OnOutput) -> None:
+        text, redirected, name = words.partition(" > ")
+        if not redirected:
+            await on_output(Stream.STDOUT, text.encode() + b"\n")
+        elif name == "/dev/stderr":
+            await on_output(Stream.STDERR, text.encode() + b"\n")
+        else:
+            self._files[name] = text
+
+    async def stop_agent(self) -> None:
+        self._must_live()
+        self._stopped.set()
+
+    async def condition(self) -> Condition:
+        self._must_live()
+        return self.reported
+
+    async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
+        self._must_live()
+        assert base_sha == self._base_sha
+        changed = self._files != self._base
+        if changed:
+            await asyncio.to_thread(pack.write_bytes, b"PACK" + json.dumps(self._files).encode())
+        digest = hashlib.sha1(json.dumps(sorted(self._files.items())).encode(), usedforsecurity=False)
+        return Harvest(digest.hexdigest(), pack if changed else None)
+
+    async def kill(self) -> None:
+        self._gone = True
+        self._stopped.set()
+        self._host.alive.pop(container.name(self.spec), None)
+
+    def _must_live(self) -> None:
+        if self._gone:
+            raise SandboxGone(container.name(self.spec))

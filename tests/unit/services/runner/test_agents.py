@@ -1,0 +1,37 @@
+import pytest
+
+from services.runner.agents import registry
+from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.shell import Shell
+from services.runner.doors import Spending
+from services.runner.errors import UnknownAgent
+from services.runner.sandbox import Program
+from shared.events import failures, ids
+from shared.events.ids import RunId
+from shared.events.output import MAX_TEXT, AgentEvent
+from shared.events.values import Limits
+
+
+def test_the_shells_program_holds_nothing_of_the_prompt_but_its_input() -> None:
+    prompt = "echo \"$(id)\" 'x' \0 é"
+    program = Shell().program(Assignment(RunId(ids.fresh()), prompt, None, Limits(), None))
+    assert program == Program(argv=("/bin/bash", "-euo", "pipefail", "-s"), stdin=prompt.encode(), environment={})
+
+
+def test_every_line_of_the_shell_is_a_log_line() -> None:
+    assert Shell().parse('{"type":"result"}') == AgentEvent(kind="log", text='{"type":"result"}')
+    assert Shell().parse("x" * (MAX_TEXT + 1)) == AgentEvent(kind="log", text="x" * MAX_TEXT, truncated=True)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "code"), [(0, None), (1, "agent_exit"), (127, "agent_exit"), (137, "agent_killed"), (143, "agent_killed")]
+)
+def test_the_shells_verdict_is_its_exit_code(exit_code: int, code: str | None) -> None:
+    assert Shell().verdict(Ending(exit_code, AgentEvent(kind="log", text="all is well"), Spending())) == code
+    assert code is None or code in failures.CODES
+
+
+def test_agents_are_found_by_name() -> None:
+    assert registry.agent("shell").name == "shell"
+    with pytest.raises(UnknownAgent):
+        registry.agent("nobody")
