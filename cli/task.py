@@ -44,7 +44,7 @@ def create(
     else:
         printing.out.print(f"Task {made['id'][:8]} is submitted: {printing.shown(made['title'])}")
     if watch:
-        raise typer.Exit(watching.follow(client, made["id"], json_flag=json_flag))
+        raise typer.Exit(watching.follow(client, made["id"], as_json=machine(json_flag)))
 
 
 @app.command("list")
@@ -77,7 +77,7 @@ def show(task: TaskArgument, json_flag: JsonFlag = False) -> None:
 def watch(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     """Follow a task live until it ends or waits for you; the exit code says how it did."""
     client = current().client
-    raise typer.Exit(watching.follow(client, task_id(client, task), json_flag=json_flag))
+    raise typer.Exit(watching.follow(client, task_id(client, task), as_json=machine(json_flag)))
 
 
 @app.command()

@@ -4,15 +4,14 @@ from typing import Any
 
 from cli import events, printing
 from cli.client import Client, Json
-from cli.context import machine
 from cli.exits import OF_STATE, Exit
 from shared.events.values import TaskState
 
 
-def follow(client: Client, whole: str, *, json_flag: bool) -> int:
+def follow(client: Client, whole: str, *, as_json: bool) -> int:
     """Print a task's events until it ends or waits for a person; gives the exit code that says which."""
     for event in events.follow(client, whole):
-        if machine(json_flag):
+        if as_json:
             printing.document({"event": event.name, "id": event.id, "data": event.data})
         else:
             _print(event)
@@ -20,7 +19,7 @@ def follow(client: Client, whole: str, *, json_flag: bool) -> int:
         if state in OF_STATE:
             break
     view = client.get(f"/v1/tasks/{whole}")
-    if not machine(json_flag):
+    if not as_json:
         printing.task(view)
     return int(OF_STATE.get(TaskState(view["state"]), Exit.FAILED))
 

@@ -95,7 +95,7 @@ def _fix(client: Client, project: Json, agent: str, prompt: str, heading: str) -
     _heading(heading)
     title = f"Fix the failing test with {agent}"
     task = client.post("/v1/tasks", {"project_id": project["id"], "agent": agent, "prompt": prompt, "title": title})
-    code = watching.follow(client, task["id"], json_flag=False)
+    code = watching.follow(client, task["id"], as_json=False)
     if code != Exit.OK:
         raise CliError(
             f"The task ended otherwise than the demo expects ({Exit(code).name}).", f"./async-code task show {task['id'][:8]}", Exit(code)
