@@ -39,6 +39,16 @@ async def _ignore() -> None:
     """Nobody asked."""
 
 
+async def flushed(client: Client) -> None:
+    """Return when the server has seen everything sent so far.
+
+    One flush does not say so: nats-py writes its PING at once, past commands that wait to be written (verified on 2.16.0). When the
+    first PONG is back they are written, and the second PING is behind them.
+    """
+    await client.flush()
+    await client.flush()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
     """Who hears what happens to the connection."""

@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from shared.bus import questions
+from shared.bus.client import flushed
 from shared.bus.consuming import Consumers
 from shared.bus.delivery import Handler, RawHandler, parsed
 from shared.bus.errors import NotReady
@@ -159,7 +160,7 @@ class Bus:
                 hear(message)
 
         subscription = await self._link.listen(subject, genuine)
-        await self.nats.flush()
+        await flushed(self.nats)
 
         async def unsubscribe() -> None:
             with contextlib.suppress(NatsError):

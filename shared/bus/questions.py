@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from shared.bus.client import flushed
 from shared.bus.errors import NoAnswer, NotPermitted, Refused
 from shared.bus.link import Link
 from shared.bus.provenance import forged
@@ -74,7 +75,7 @@ class Answers:
         """Listen."""
         for question_type, answerer in self._answerers:
             self._subscriptions.append(await self._listen(question_type, answerer))
-        await self._link.client.flush()
+        await flushed(self._link.client)
 
     async def stop(self) -> None:
         """Hear nothing new, and finish what was heard."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared.bus import Bus, Delivery, Durable, Stream
+from shared.bus.client import flushed
 from shared.bus.errors import NotPermitted
 from shared.bus.lease import Fates
 from shared.events import ids
@@ -22,7 +23,7 @@ async def forge(runner: Bus, payload: bytes, subject: str) -> None:
     await runner.nats.request(FORGED + ids.fresh(), payload, timeout=5)
     sequence = (await runner.read(Stream.BLOB_CHECKPOINT, ">", after=0))[-1].sequence
     await runner.nats.publish(f"$JS.API.DIRECT.GET.{Stream.BLOB_CHECKPOINT}", b'{"seq": %d}' % sequence, reply=subject)
-    await runner.nats.flush()
+    await flushed(runner.nats)
 
 
 async def test_what_was_stored_is_read_in_order_and_on_from_any_point(connect: Connect) -> None:
