@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import structlog
+
 from services.gateway.projection import project
 from services.gateway.tasks.position import Read
 from shared.bus.delivery import Delivery
@@ -9,6 +11,8 @@ from shared.bus.errors import Postpone
 from shared.events.envelope import Envelope
 from shared.store.database import Database
 from shared.store.errors import StoreConflict, StoreUnavailable
+
+log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 2.0
 
@@ -25,4 +29,5 @@ class FactHandler:
         try:
             await project(self._database, self._read, envelope, delivery.sequence)
         except (StoreUnavailable, StoreConflict) as error:
+            log.warning("fact_postponed", reason=str(error))
             raise Postpone(RETRY_SECONDS) from error

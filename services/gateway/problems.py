@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
 from starlette.exceptions import HTTPException
 
 from services.gateway.errors import (
@@ -23,7 +22,9 @@ from services.gateway.errors import (
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
+    invalid,
 )
+from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
 from shared.bus.errors import Refused, Transient
 from shared.store.errors import StoreConflict, StoreUnavailable
 
@@ -90,6 +91,7 @@ def of_validation(error: RequestValidationError) -> Invalid:
     return Invalid(f"{len(faults)} field(s) break a rule: {', '.join(sorted({fault.field for fault in faults}))}.", errors=faults)
 
 
+_BAD_REQUEST: Final = 400
 _CLIENT_ERROR: Final = 4
 _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     401: Unauthenticated,
@@ -102,6 +104,8 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 
 def of_status(error: HTTPException) -> GatewayError:
     """The framework's own refusal (no such path, wrong method), as ours."""
+    if error.status_code == _BAD_REQUEST:  # the body's bytes: not UTF-8, or nested too deep
+        return invalid("body", "json", "is not JSON this server reads")
     kind = _BY_STATUS.get(error.status_code, Invalid if error.status_code // 100 == _CLIENT_ERROR else GatewayError)
     return kind(headers=error.headers)
 

@@ -88,7 +88,7 @@ LastEventId = Annotated[
 ]
 
 
-@router.get("/{task_id}/events", response_class=EventStream)
+@router.get("/{task_id}/events", response_class=EventStream, status_code=status.HTTP_200_OK)
 async def events(parts: PartsOf, caller: CallerOf, task_id: TaskId, last_event_id: LastEventId = None) -> EventStream:
     """The task as it happens: `snapshot` (the task), `state`, `fact` and `output` events, and `end` (the task) when it has ended."""
     stored = await load(parts, caller, task_id)

@@ -1,0 +1,65 @@
+"""kill -9 of the gateway: what was answered is not lost, and nothing is done twice."""
+
+import asyncio
+
+import httpx
+
+from shared.events import catalogue
+from shared.events.commands import SchedulerSubmit
+
+from .stack import Gateway, Person
+
+
+async def _submitted(gateway: Gateway, count: int) -> list[str]:
+    """The tasks of every submit command in CMD, once there are that many."""
+    async with gateway.service("scheduler") as scheduler, asyncio.timeout(30):
+        while True:
+            kept = [catalogue.parse(message.data) for message in await scheduler.bus.read("CMD", "cmd.scheduler.submit.>", 0)]
+            if len(kept) >= count:
+                assert all(isinstance(command.data, SchedulerSubmit) for command in kept)
+                return [command.task for command in kept]
+
+
+async def test_a_task_committed_and_not_relayed_is_submitted_once(gateway: Gateway, ada: Person) -> None:
+    project = await ada.project()
+    await gateway.nats.kill()
+    task = await ada.task(project)
+    await gateway.kill()
+    await gateway.nats.restart()
+    await gateway.start()
+    assert await _submitted(gateway, 1) == [task.id]
+    assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
+
+
+async def test_kills_under_load_lose_and_double_nothing(gateway: Gateway, ada: Person) -> None:
+    body = {"project_id": await ada.project(), "agent": "shell", "prompt": "x"}
+    answered: set[str] = set()
+    done = asyncio.Event()
+
+    async def hand_in(client: int) -> None:
+        for number in range(15):
+            while True:
+                try:
+                    answer = await ada.http.post("/v1/tasks", json=body, headers={"idempotency-key": f"{client}.{number}"})
+                except httpx.TransportError:
+                    continue
+                if answer.status_code == 201:
+                    answered.add(answer.json()["id"])
+                    break
+
+    async def kill() -> None:
+        seen = 0
+        while not done.is_set() and seen < 24:
+            if len(answered) >= seen + 8:
+                seen = len(answered)
+                await gateway.kill()
+                await gateway.start()
+            await asyncio.sleep(0)
+
+    killing = asyncio.create_task(kill())
+    await asyncio.gather(*(hand_in(client) for client in range(4)))
+    done.set()
+    await killing
+    assert len(answered) == 60
+    kept = await _submitted(gateway, 60)
+    assert sorted(kept) == sorted(answered)
