@@ -93,7 +93,7 @@ class DockerSandboxes:
 
     def __init__(self, engine: DockerEngine, *, deployment: str, runner_id: str, runtime: str = "runc") -> None:
         self._engine = engine
-        self._deployment = deployment
+        self.deployment = deployment
         self._runner_id = runner_id
         self._runtime = runtime
         self._seccomp = _SECCOMP.read_text()
@@ -101,7 +101,7 @@ class DockerSandboxes:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See SandboxFactory. A cancelled call leaves nothing behind."""
         image_id = await self._image(spec.image)
-        labels = container.labels(spec, self._deployment, self._runner_id)
+        labels = container.labels(spec, self.deployment, self._runner_id)
         request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime)
         starting = asyncio.create_task(self._engine.call(lambda api: _start(api, container.name(spec), request)))
         try:
@@ -126,7 +126,7 @@ class DockerSandboxes:
 
     async def leftovers(self) -> Sequence[Leftover]:
         """See SandboxFactory."""
-        wanted = {"label": [f"{container.label('deployment')}={self._deployment}"]}
+        wanted = {"label": [f"{container.label('deployment')}={self.deployment}"]}
         found = await self._engine.call(lambda api: cast("list[dict[str, Any]]", api.containers(all=True, filters=wanted)))
         return [_leftover(str(entry["Id"]), cast("dict[str, str]", entry["Labels"])) for entry in found]
 

@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import pytest
 from deploy.images.build import ensure_images
 from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
 from services.runner.sandbox import Sandbox, SandboxSpec
+from shared.bus.connection import Bus
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
 from tests.integration.services.runner.inside import SMALL, MakeSpec
 from tests.integration.services.runner.snapshots import Snapshot, repository, snapshot
+from tests.integration.services.runner.stage import Stage, in_process
+from tests.servers.nats import NatsServer
 
 DOCKER_URL = "unix:///var/run/docker.sock"
 
@@ -65,3 +69,28 @@ async def sandbox(sandboxes: DockerSandboxes, make_spec: MakeSpec) -> AsyncItera
 @pytest.fixture
 def small_snapshot(tmp_path: Path) -> Snapshot:
     return snapshot(repository(tmp_path / "small", {"readme.md": b"hello\n", "src/a.txt": b"a\n"}), tmp_path / "small-snapshot")
+
+
+@pytest.fixture
+async def stage(nats_server: NatsServer, sandboxes: DockerSandboxes) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+
+        async def connected(user: str) -> Bus:
+            bus = await Bus.connect(nats_server.settings(user))
+            stack.push_async_callback(bus.stop)
+            return bus
+
+        stage = Stage(
+            nats_server, await connected("gateway"), await connected("scheduler"), await connected("git"), sandboxes, sandboxes.deployment
+        )
+        await stage.open()
+        yield stage
+
+
+@pytest.fixture
+async def working(stage: Stage, tmp_path: Path, shell_image: str) -> AsyncIterator[Stage]:
+    """A stage with a runner at work, in this process."""
+    async with in_process(stage, tmp_path / "runner", shell_image):
+        yield stage
+    assert not await stage.sandboxes()
+    assert not list((tmp_path / "runner" / "work").glob("*"))

@@ -1,0 +1,198 @@
+"""Everything around a runner, on a real bus: who asks for runs, knows the prompts, decides fates, and what can be seen of it all."""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.nats.api import Api
+from services.runner.app import runner
+from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.sandbox import Leftover
+from services.runner.settings import RunnerSettings
+from shared.blobs.store import BlobStore
+from shared.bus.connection import Bus
+from shared.bus.errors import Refused
+from shared.bus.streams import Stream
+from shared.events import catalogue, commands, envelope, facts, ids
+from shared.events.envelope import AnyEnvelope
+from shared.events.ids import RunId
+from shared.events.output import OutputLine
+from shared.events.questions import AskRunInput, RunInput
+from shared.events.values import BlobClass, BlobRef, Fate, Limits
+from shared.telemetry.health import HealthSettings
+from tests.integration.services.runner.inside import SMALL
+from tests.integration.services.runner.snapshots import Snapshot
+from tests.servers.nats import NatsServer
+
+T = TypeVar("T")
+ENDINGS = (facts.RunFinished, facts.RunFailed)
+
+
+@dataclass
+class Stage:
+    server: NatsServer
+    gateway: Bus
+    scheduler: Bus
+    git: Bus
+    docker: DockerSandboxes
+    deployment: str
+    prompts: dict[str, str] = field(default_factory=dict[str, str])
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def open(self) -> None:
+        async def run_input(question: AskRunInput) -> RunInput:
+            if question.run_id not in self.prompts:
+                raise Refused("not_found")
+            return RunInput(prompt=self.prompts[question.run_id])
+
+        self.gateway.answer(AskRunInput, run_input)
+        await self.gateway.start()
+        await self.gateway.subscribe("evt.>", lambda _: self.stirred.set())
+        await self.gateway.subscribe("out.>", lambda _: self.stirred.set())
+
+    async def command(self, snapshot: Snapshot, prompt: str | None, limits: Limits = SMALL, agent: str = "shell") -> AnyEnvelope:
+        """Asks for a run."""
+        workspace = await BlobStore(self.git).put_file(BlobClass.WORKSPACE, snapshot.tar)
+        run_id = RunId(ids.fresh())
+        if prompt is not None:
+            self.prompts[run_id] = prompt
+        payload = commands.RunnerStart(run_id=run_id, agent=agent, limits=limits, base_sha=snapshot.base_sha, workspace=workspace)
+        asked = envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
+        await self.scheduler.publish(asked)
+        return asked
+
+    async def again(self, command: AnyEnvelope) -> None:
+        """The same command as a message of its own, as after a replay."""
+        await self.scheduler.store(Stream.CMD, command.nats_subject, command.encode(), str(uuid.uuid4()))
+
+    async def decide(self, command: AnyEnvelope, fate: Fate) -> None:
+        run_id = command.data.run_id
+        payload = json.dumps({"fate": fate}).encode()
+        await self.scheduler.store(Stream.KV_FATE, f"$KV.fate.{run_id}", payload, str(uuid.uuid4()))
+
+    async def facts(self, command: AnyEnvelope) -> list[AnyEnvelope]:
+        stored = await self.gateway.read(Stream.EVT, f"evt.*.*.{command.owner}.{command.task}", after=0)
+        return [catalogue.parse(message.data) for message in stored]
+
+    async def endings(self, command: AnyEnvelope) -> list[AnyEnvelope]:
+        return [fact for fact in await self.facts(command) if isinstance(fact.data, ENDINGS)]
+
+    async def ending(self, command: AnyEnvelope, seconds: float = 60) -> Any:
+        """The payload of the one fact that ends the command, as soon as it is there."""
+        (fact,) = await self.seen(lambda: self.endings(command), bool, seconds)
+        assert fact.causationid == command.id
+        return fact.data
+
+    async def seen(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], seconds: float = 60) -> T:
+        """What `look` sees as soon as it is enough; it looks whenever something is said on the bus."""
+        async with asyncio.timeout(seconds):
+            while True:
+                self.stirred.clear()
+                if enough(found := await look()):
+                    return found
+                await self.stirred.wait()
+
+    async def output(self, command: AnyEnvelope) -> list[OutputLine]:
+        stored = await self.gateway.read(Stream.OUT, f"out.{command.owner}.{command.task}.>", after=0)
+        return [OutputLine.model_validate_json(message.data) for message in stored]
+
+    async def says(self, command: AnyEnvelope, text: str) -> None:
+        """Returns when the agent has said this."""
+
+        async def said() -> str:
+            return "\n".join(line.event.text for line in await self.output(command))
+
+        await self.seen(said, lambda heard: text in heard)
+
+    async def blob(self, ref: BlobRef) -> bytes:
+        reader = self.gateway if ref.blob_class is BlobClass.TRANSCRIPT else self.git
+        return await BlobStore(reader).get_bytes(ref, 1 << 30)
+
+    async def settled(self, seconds: float = 30) -> None:
+        """Returns when no command waits: acks tell nobody, so this looks again and again."""
+        api = await Api.connect(self.server.url, "ops", self.server.rendered.seed_file("ops"), None, 10)
+        try:
+            async with asyncio.timeout(seconds):
+                while (await api.call("STREAM.INFO.CMD"))["state"]["messages"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        finally:
+            await api.close()
+
+    async def shorten_ack_wait(self, seconds: float) -> None:
+        """So that a killed runner's command comes back sooner."""
+        api = await Api.connect(self.server.url, "provisioner", self.server.rendered.seed_file("provisioner"), None, 10)
+        config = (await api.call("CONSUMER.INFO.CMD.runner"))["config"] | {"ack_wait": int(seconds * 1e9)}
+        await api.call(
+            f"CONSUMER.CREATE.CMD.runner.{config['filter_subject']}", {"stream_name": "CMD", "config": config, "action": "update"}
+        )
+        await api.close()
+
+    async def sandboxes(self) -> list[Leftover]:
+        return list(await self.docker.leftovers())
+
+    async def no_sandboxes(self, seconds: float = 30) -> None:
+        """Returns when every sandbox is gone: the engine tells nobody, so this looks again and again."""
+        async with asyncio.timeout(seconds):
+            while await self.sandboxes():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def in_process(stage: Stage, state_dir: Path, image: str, lease_seconds: int = 4) -> AsyncGenerator[None]:
+    """The service in this process, on the stage's own deployment."""
+    await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
+    settings = RunnerSettings(
+        state_dir=state_dir, deployment=stage.deployment, slots=2, lease_ttl_seconds=lease_seconds, images={"shell": image}
+    )
+    async with runner(settings, stage.server.settings("runner"), HealthSettings()):
+        yield
+
+
+class RunnerProcess:
+    """The service as operators run it."""
+
+    def __init__(self, stage: Stage, state_dir: Path, image: str, lease_seconds: int = 2) -> None:
+        settings = stage.server.settings("runner")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "NATS_URL": settings.url,
+            "NATS_USER": settings.user,
+            "NATS_NKEY_FILE": str(settings.nkey_file),
+            "NATS_GRACE_SECONDS": "0.5",
+            "STATE_DIR": str(state_dir),
+            "HEALTH_PORT": "0",
+            "RUNNER_DEPLOYMENT": stage.deployment,
+            "RUNNER_SLOTS": "2",
+            "RUNNER_LEASE_TTL_SECONDS": str(lease_seconds),
+            "RUNNER_IMAGES": json.dumps({"shell": image}),
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when it takes work."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.runner", env=self._environment, stderr=asyncio.subprocess.PIPE
+        )
+        assert self._process.stderr is not None
+        seen: list[str] = []
+        while line := (await self._process.stderr.readline()).decode():
+            seen.append(line)
+            if '"runner_ready"' in line:
+                self._heard = asyncio.create_task(self._process.stderr.read())
+                return
+        raise AssertionError("".join(seen))
+
+    async def end(self, number: int) -> int:
+        """Sends a signal and waits for the end; the exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        await self._heard
+        return await self._process.wait()

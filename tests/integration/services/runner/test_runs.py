@@ -1,0 +1,211 @@
+"""Runs on a real bus in real containers: one ending per command, and what it carries is what happened."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.bus.connection import Bus
+from shared.bus.lease import Leases
+from shared.bus.streams import Stream
+from shared.events import commands, envelope, ids
+from shared.events.facts import RunFailed, RunFinished, RunStarted
+from shared.events.ids import RunId
+from shared.events.values import BlobClass, BlobRef, Fate, Limits, Usage
+from tests.integration.services.runner.inside import SMALL
+from tests.integration.services.runner.snapshots import Snapshot, git
+from tests.integration.services.runner.stage import RunnerProcess, Stage, in_process
+
+WORK = "echo working; echo two >> readme.md; echo oops >&2"
+
+
+async def test_a_run_from_command_to_fact(working: Stage, small_snapshot: Snapshot, tmp_path: Path) -> None:
+    command = await working.command(small_snapshot, WORK)
+    ended = await working.ending(command)
+    assert isinstance(ended, RunFinished)
+    assert (ended.run_id, ended.base_sha, ended.usage) == (command.data.run_id, small_snapshot.base_sha, Usage())
+    assert ended.started_at <= ended.finished_at
+
+    started, finished = await working.facts(command)
+    assert isinstance(started.data, RunStarted)
+    assert (started.data.fence, started.causationid, finished.causationid) == (ended.fence, command.id, command.id)
+
+    assert ended.result is not None
+    pack = tmp_path / "result.pack"
+    pack.write_bytes(await working.blob(ended.result))
+    whole = small_snapshot.take_in(pack, tmp_path / "whole")
+    assert git(whole, "cat-file", "blob", f"{ended.tree_sha}:readme.md") == "hello\ntwo"
+    await working.settled()
+
+
+async def test_the_transcript_is_what_went_out(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, "for n in {1..2000}; do echo line $n; done; echo err >&2")
+    ended = await working.ending(command)
+    assert ended.transcript is not None
+    stored = await working.gateway.read(Stream.OUT, f"out.{command.owner}.{command.task}.{command.data.run_id}", after=0)
+    assert await working.blob(ended.transcript) == b"".join(message.data + b"\n" for message in stored)
+    assert (ended.out_first, ended.out_last) == (stored[0].sequence, stored[-1].sequence)
+    lines = await working.output(command)
+    assert [line.number for line in lines] == list(range(1, len(lines) + 1))
+    assert {line.fence for line in lines} == {ended.fence}
+    said = "\n".join(line.event.text for line in lines if line.event.kind == "log" and not line.event.name)
+    assert said == "\n".join(f"line {number}" for number in range(1, 2001))
+    assert [line.event.text for line in lines if line.event.name == "stderr"] == ["err"]
+    assert lines[-1].event.text == "The agent ended with exit code 0."
+
+
+async def test_unchanged_work_has_no_result(working: Stage, small_snapshot: Snapshot) -> None:
+    ended = await working.ending(await working.command(small_snapshot, "true"))
+    assert isinstance(ended, RunFinished)
+    assert ended.result is None
+    assert ended.tree_sha == git(small_snapshot.repository, "rev-parse", "HEAD^{tree}")
+
+
+async def test_a_prompt_is_data_whatever_it_holds(working: Stage, small_snapshot: Snapshot) -> None:
+    ended = await working.command(small_snapshot, "cat > out <<'E'\n$(id) `id` \"' ; \x00 & | \u2028 é\nE")
+    finished = await working.ending(ended)
+    assert isinstance(finished, RunFinished)
+    assert finished.result is not None
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "code"),
+    [
+        pytest.param("echo kept > file; exit 3", SMALL, "agent_exit", id="exit code"),
+        pytest.param("echo kept > file; kill -9 $$", SMALL, "agent_killed", id="killed"),
+        pytest.param("echo kept > file; sleep 60", SMALL.model_copy(update={"wall_seconds": 1}), "wall_time", id="wall time"),
+        pytest.param("echo kept > file; sleep 60", SMALL.model_copy(update={"idle_seconds": 1}), "idle_time", id="idle time"),
+        pytest.param("echo kept > file; python3 -c 'x = bytearray(4 << 30)'", SMALL, "out_of_memory", id="memory"),
+        pytest.param("echo kept > file; head -c 100M /dev/zero > ~/big", SMALL, "disk_full", id="disk"),
+    ],
+)
+async def test_a_failed_agents_work_is_kept(working: Stage, small_snapshot: Snapshot, script: str, limits: Limits, code: str) -> None:
+    ended = await working.ending(await working.command(small_snapshot, script, limits))
+    assert isinstance(ended, RunFailed)
+    assert ended.failure.code == code
+    assert ended.fence > 0
+    assert ended.result is not None
+    assert ended.transcript is not None
+    assert (await working.blob(ended.result))[:4] == b"PACK"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("git init -q x; echo f > x/f", "pack_refused"), ("mkfifo p; git clone -q . x", "pack_refused")]
+)
+async def test_work_git_cannot_carry_fails_loudly(working: Stage, small_snapshot: Snapshot, script: str, code: str) -> None:
+    ended = await working.ending(await working.command(small_snapshot, script))
+    assert isinstance(ended, RunFailed)
+    assert (ended.failure.code, ended.result) == (code, None)
+    assert ended.transcript is not None
+
+
+async def test_a_run_is_stopped_by_its_fate_at_once_and_its_work_kept(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, "echo kept > file; echo up; sleep 1000")
+    await working.says(command, "up")
+    begun = time.monotonic()
+    await working.decide(command, Fate.CANCELLED)
+    ended = await working.ending(command)
+    assert time.monotonic() - begun < 10
+    assert isinstance(ended, RunFailed)
+    assert ended.failure.code == "cancelled"
+    assert ended.result is not None
+
+
+async def test_a_run_whose_fate_is_decided_never_starts(stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str) -> None:
+    cancelled, finished = await stage.command(small_snapshot, WORK), await stage.command(small_snapshot, WORK)
+    await stage.decide(cancelled, Fate.CANCELLED)
+    await stage.decide(finished, Fate.FINISHED)
+    async with in_process(stage, tmp_path / "runner", shell_image):
+        ended = await stage.ending(cancelled)
+        await stage.settled()
+    assert isinstance(ended, RunFailed)
+    assert (ended.failure.code, ended.fence) == ("cancelled", 0)
+    assert not await stage.facts(finished)
+    assert len(await stage.facts(cancelled)) == 1
+
+
+async def test_a_command_that_comes_again_does_nothing(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, WORK)
+    await working.ending(command)
+    await working.settled()
+    before = await working.facts(command)
+    await working.again(command)
+    await working.settled()
+    assert await working.facts(command) == before
+
+
+async def test_what_is_missing_ends_the_run(working: Stage, small_snapshot: Snapshot) -> None:
+    nobody = await working.command(small_snapshot, WORK, agent="nobody")
+    lost = await working.command(small_snapshot, None)
+    blob = BlobRef(blob_class=BlobClass.WORKSPACE, sha256="0" * 64, size_bytes=10)
+    run_id = RunId(ids.fresh())
+    working.prompts[run_id] = WORK
+    payload = commands.RunnerStart(run_id=run_id, agent="shell", limits=SMALL, base_sha=small_snapshot.base_sha, workspace=blob)
+    gone = envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
+    await working.scheduler.publish(gone)
+    for command, code in ((nobody, "unknown_agent"), (lost, "internal"), (gone, "blob_missing")):
+        assert (await working.ending(command)).failure.code == code
+
+
+async def test_a_missing_image_ends_the_run(stage: Stage, small_snapshot: Snapshot, tmp_path: Path) -> None:
+    async with in_process(stage, tmp_path / "runner", "async-code/none:current"):
+        assert (await stage.ending(await stage.command(small_snapshot, WORK))).failure.code == "image_missing"
+
+
+async def test_while_another_holds_the_lease_the_command_waits(
+    stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
+) -> None:
+    other = await Bus.connect(stage.server.settings("runner"))
+    command = await stage.command(small_snapshot, WORK)
+    lease = await Leases(other, 60).claim(command.data.run_id, "other")
+    async with in_process(stage, tmp_path / "runner", shell_image):
+        with pytest.raises(TimeoutError):
+            await stage.ending(command, seconds=1.5)
+        await lease.release()
+        await stage.again(command)
+        ended = await stage.ending(command)
+    await other.stop()
+    assert isinstance(ended, RunFinished)
+    assert ended.fence > lease.fence
+
+
+async def test_a_lost_lease_ends_the_sandbox_and_says_nothing(
+    stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
+) -> None:
+    async with in_process(stage, tmp_path / "runner", shell_image, lease_seconds=2):
+        command = await stage.command(small_snapshot, "echo up; sleep 4; echo more >> readme.md")
+        await stage.says(command, "up")
+        (first,) = await stage.sandboxes()
+        await stage.server.freeze()
+        await stage.no_sandboxes()
+        await stage.server.thaw()
+        ended = await stage.ending(command, seconds=90)
+    assert isinstance(ended, RunFinished)
+    assert ended.fence > first.fence
+    fences = [fact.data.fence for fact in await stage.facts(command)]
+    assert fences == [first.fence, ended.fence, ended.fence]
+
+
+@pytest.mark.parametrize("number", [9, 15], ids=["SIGKILL", "SIGTERM"])
+async def test_a_runner_that_dies_in_the_middle_leaves_one_ending(
+    stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str, number: int
+) -> None:
+    await stage.shorten_ack_wait(3)
+    (tmp_path / "runner").mkdir()
+    process = RunnerProcess(stage, tmp_path / "runner", shell_image)
+    await process.start()
+    command = await stage.command(small_snapshot, "echo up; sleep 3; echo more >> readme.md")
+    await stage.says(command, "up")
+    (first,) = await stage.sandboxes()
+    await process.end(number)
+    left = await stage.sandboxes()
+    assert left == ([first] if number == 9 else [])
+    await process.start()
+    ended = await stage.ending(command, seconds=90)
+    await stage.settled()
+    assert await process.end(15) == 0
+    assert isinstance(ended, RunFinished)
+    assert ended.fence > first.fence
+    assert len(await stage.endings(command)) == 1
+    assert not await stage.sandboxes()
+    assert not list((tmp_path / "runner" / "work").glob("*"))
