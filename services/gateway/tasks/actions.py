@@ -4,6 +4,7 @@ from services.gateway.errors import NotFound, WrongState
 from services.gateway.identity import claims
 from services.gateway.parts import Parts
 from services.gateway.tasks import queries
+from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
 from services.gateway.tasks.schemas import Task
 from shared.events import envelope
@@ -17,7 +18,7 @@ from shared.store.database import Connection
 async def cancel(parts: Parts, owner: OwnerId, task_id: TaskId) -> Task:
     """Ask for the task to stop, wherever it is."""
     async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _locked(connection, owner, task_id)
+        stored = await _locked(parts, connection, owner, task_id)
         if stored.progress.ended:
             raise WrongState(f"The task has ended: it is {stored.progress.state}.")
         return await _send(parts, connection, owner, stored, SchedulerCancel())
@@ -26,7 +27,7 @@ async def cancel(parts: Parts, owner: OwnerId, task_id: TaskId) -> Task:
 async def approve(parts: Parts, owner: OwnerId, task_id: TaskId, tree_sha: GitSha) -> Task:
     """Let the held change with this tree be pushed."""
     async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _held(connection, owner, task_id)
+        stored = await _held(parts, connection, owner, task_id)
         if stored.progress.view.tree_sha != tree_sha:
             raise WrongState("The change that waits has another tree: look at it again, then approve that one.")
         return await _send(parts, connection, owner, stored, SchedulerApprove(tree_sha=tree_sha))
@@ -35,19 +36,19 @@ async def approve(parts: Parts, owner: OwnerId, task_id: TaskId, tree_sha: GitSh
 async def reject(parts: Parts, owner: OwnerId, task_id: TaskId) -> Task:
     """Say that the held change is not wanted."""
     async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _held(connection, owner, task_id)
+        stored = await _held(parts, connection, owner, task_id)
         return await _send(parts, connection, owner, stored, SchedulerReject())
 
 
-async def _locked(connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
+async def _locked(parts: Parts, connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
     stored = await queries.get(connection, owner, task_id, lock=True)
     if stored is None:
         raise NotFound
-    return stored
+    return await fresh(parts.bus.read, owner, stored)
 
 
-async def _held(connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
-    stored = await _locked(connection, owner, task_id)
+async def _held(parts: Parts, connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
+    stored = await _locked(parts, connection, owner, task_id)
     if stored.progress.state is not TaskState.AWAITING_APPROVAL:
         raise WrongState(f"The task does not wait for approval: it is {stored.progress.state}.")
     return stored

@@ -13,6 +13,7 @@ from services.gateway.identity import claims
 from services.gateway.paging import Page, Window, window
 from services.gateway.parts import CallerOf, Parts, PartsOf
 from services.gateway.tasks import actions, position, queries
+from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
 from services.gateway.tasks.schemas import Approval, NewTask, Task, TaskDetail
 from services.gateway.tasks.sse import EventStream, Leave
@@ -62,7 +63,8 @@ async def get(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> TaskDetail:
         if stored is None:
             raise NotFound
         prompt = await queries.prompt(connection, caller.owner, task_id)
-    return TaskDetail(**dict(stored.task), prompt=prompt)
+    now = await fresh(parts.bus.read, caller.owner, stored)
+    return TaskDetail(**dict(now.task), prompt=prompt)
 
 
 @router.post("/{task_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
@@ -120,4 +122,4 @@ async def load(parts: Parts, caller: Caller, task_id: TaskId) -> Stored:
         stored = await queries.get(connection, caller.owner, task_id)
     if stored is None:
         raise NotFound
-    return stored
+    return await fresh(parts.bus.read, caller.owner, stored)

@@ -1,0 +1,46 @@
+"""A task as new as its facts: what the projection has not stored yet is folded in while reading.
+
+Streams read the facts themselves and are a moment ahead of the table. Whoever has seen an event must not be told the opposite by the next
+request, nor be refused because of it.
+"""
+
+from typing import Final
+
+import structlog
+
+from services.gateway.tasks import position
+from services.gateway.tasks.position import Read
+from services.gateway.tasks.queries import Stored, task_of
+from services.gateway.tasks.view import fold
+from shared.bus.errors import Transient
+from shared.events import catalogue
+from shared.events.ids import OwnerId
+
+BATCH: Final = 64
+
+log = structlog.get_logger(__name__)
+
+
+async def fresh(read: Read, owner: OwnerId, stored: Stored) -> Stored:
+    """The task with every fact that is stored by now; as the table knows it where the facts cannot be read."""
+    try:
+        return await _folded(read, position.subjects(owner, stored.task.id).facts, stored)
+    except Transient as error:  # the read model is for just this: the API answers while NATS does not
+        log.warning("facts_unreadable", task_id=stored.task.id, reason=type(error).__name__)
+        return stored
+
+
+async def _folded(read: Read, subject: str, stored: Stored) -> Stored:
+    progress, task, after = stored.progress, stored.task, stored.progress.evt_sequence
+    while True:
+        found = await read("EVT", subject, after, BATCH)
+        for message in found:
+            after = message.sequence
+            try:
+                envelope = catalogue.parse(message.data)
+            except catalogue.InvalidMessage:
+                continue  # the projection dead-letters it
+            progress = fold(progress, message.sequence, envelope)
+            task = task_of(task, progress, envelope.time)
+        if len(found) < BATCH:
+            return Stored(progress, task)
