@@ -34,6 +34,7 @@ class Stack:
         self.root.chmod(0o755)
         self.settings = settings
         self._users = 0
+        self._clients: list[Client] = []
 
     def command(self, *arguments: str, check: bool = True, timeout: float = 240, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run the command line as an operator of this deployment would."""
@@ -71,6 +72,8 @@ class Stack:
 
     def remove(self) -> None:
         """Delete the state."""
+        for client in self._clients:
+            client.close()
         subprocess.run(["/bin/rm", "-rf", "--one-file-system", str(self.root)], check=True)
 
     @property
@@ -104,6 +107,7 @@ class Stack:
         httpx.post(f"{auth}/signup", json={"email": email, "password": password}, timeout=30).raise_for_status()
         sessions = SessionFile({"XDG_CONFIG_HOME": str(self.root / "test-users" / email)})
         client = Client(self.url, sessions)
+        self._clients.append(client)
         client.sign_in(email, password)
         return Person(client)
 
