@@ -28,7 +28,7 @@ from shared.telemetry.health import HealthServer, HealthSettings
 log = structlog.get_logger(__name__)
 
 _SHRINK_SECONDS = 600
-_CACHE_LOCK_SECONDS = 10
+_CACHE_LOCK_SECONDS = 3
 
 
 @asynccontextmanager

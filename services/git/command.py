@@ -13,6 +13,8 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import IO
 
+from pydantic import SecretStr
+
 from services.git.credentials import Login
 from services.git.errors import CommandFailed, CommandTimedOut, OutputTooLarge
 from services.git.resolution import Destination
@@ -132,7 +134,7 @@ class Git:
         """
         caps = caps or Caps()
         with ExitStack() as stack:
-            source = stack.enter_context(stdin.open("rb")) if isinstance(stdin, Path) else asyncio.subprocess.PIPE
+            source = stack.enter_context(stdin.open("rb") if isinstance(stdin, Path) else _in_memory("input", stdin))
             sink = stack.enter_context(stdout.open("wb")) if stdout is not None else asyncio.subprocess.PIPE
             login, descriptors = stack.enter_context(_handed_over(remote.login if remote else None))
             process = await asyncio.create_subprocess_exec(
@@ -145,7 +147,7 @@ class Git:
                 pass_fds=(*hold, *descriptors),
                 start_new_session=True,
             )
-            return await _finish(process, stdin if isinstance(stdin, bytes) else b"", caps, truncate=truncate)
+            return await _finish(process, caps, truncate=truncate)
 
     def _command_line(
         self, arguments: Sequence[str | Path], repository: Path | None, remote: Remote | None, config: Sequence[str], caps: Caps
@@ -191,30 +193,33 @@ class Git:
 
 @contextmanager
 def _handed_over(login: Login | None) -> Generator[tuple[dict[str, str], tuple[int, ...]]]:
-    """The login in two sealed files of anonymous memory, which only this command and its children inherit."""
+    """The login in two files of anonymous memory, which only this command and its children inherit."""
     if login is None:
         yield {}, ()
         return
     with ExitStack() as stack:
-        username = stack.enter_context(_sealed(login.username.get_secret_value()))
-        password = stack.enter_context(_sealed(login.password.get_secret_value()))
+        username = stack.enter_context(_in_memory("username", _line(login.username)))
+        password = stack.enter_context(_in_memory("password", _line(login.password)))
         names = {"ASYNC_CODE_USERNAME_FD": str(username.fileno()), "ASYNC_CODE_PASSWORD_FD": str(password.fileno())}
         yield {"GIT_ASKPASS": str(_ASKPASS), **names}, (username.fileno(), password.fileno())
 
 
-def _sealed(text: str) -> IO[bytes]:
-    file = os.fdopen(os.memfd_create("login", os.MFD_CLOEXEC), "w+b", buffering=0)
-    file.write(text.encode() + b"\n")
+def _line(secret: SecretStr) -> bytes:
+    return secret.get_secret_value().encode() + b"\n"
+
+
+def _in_memory(name: str, content: bytes) -> IO[bytes]:
+    """An anonymous file: a pipe would have to be written to while git may end at any moment."""
+    file = os.fdopen(os.memfd_create(name, os.MFD_CLOEXEC), "w+b", buffering=0)
+    file.write(content)
     file.seek(0)
     return file
 
 
-async def _finish(process: asyncio.subprocess.Process, data: bytes, caps: Caps, *, truncate: bool) -> Completed:
+async def _finish(process: asyncio.subprocess.Process, caps: Caps, *, truncate: bool) -> Completed:
     try:
         async with asyncio.timeout(caps.timeout_seconds):
-            _, (output, over), complaint = await asyncio.gather(
-                _feed(process.stdin, data), _read(process, caps.output_bytes), _read_some(process.stderr)
-            )
+            (output, over), complaint = await asyncio.gather(_read(process, caps.output_bytes), _read_some(process.stderr))
             code = await process.wait()
     except TimeoutError as error:
         raise CommandTimedOut(f"git took longer than {caps.timeout_seconds} seconds") from error
@@ -225,15 +230,6 @@ async def _finish(process: asyncio.subprocess.Process, data: bytes, caps: Caps, 
     if over and not truncate:
         raise OutputTooLarge(f"git said more than {caps.output_bytes} bytes")
     return Completed(code, output, complaint, truncated=over)
-
-
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
-    if stream is None:
-        return
-    with suppress(BrokenPipeError, ConnectionResetError):  # git may end before it has read everything; its exit code says why
-        stream.write(data)
-        await stream.drain()
-    stream.close()
 
 
 async def _read(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes, bool]:

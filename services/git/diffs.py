@@ -66,15 +66,16 @@ async def changes(git: Git, taken: Taken, protection: Protection, sizes: Sizes) 
     shown = _shown(guarded, sizes.files)
     sections_of = await _sections(git, taken, found, sizes)
     texts = await _texts(git, taken, [found[index] for index in shown], sizes)
+    counts = [_counts(record, parts) for record, parts in zip(found, sections_of, strict=True)]
     budget, files = sizes.document_bytes, list[FileChange]()
     for index in shown:
-        file, budget = _file(found[index], sections_of[index], texts, budget, protected=guarded[index])
+        file, budget = _file(found[index], sections_of[index], texts, budget, counts[index], protected=guarded[index])
         files.append(file)
     return Diff(
         ChangesDocument(base_sha=taken.base_sha, tree_sha=taken.tree_sha, files=tuple(files), truncated=len(shown) < len(found)),
         files=len(found),
-        additions=sum(record.additions or 0 for record in found),
-        deletions=sum(record.deletions or 0 for record in found),
+        additions=sum(additions for additions, _ in counts),
+        deletions=sum(deletions for _, deletions in counts),
         protected_files=sum(guarded),
     )
 
@@ -161,7 +162,7 @@ async def _follow_links(git: Git, taken: Taken, protection: Protection) -> None:
 
 
 def _file(
-    record: Record, parts: list[Section] | None, texts: dict[str, bytes | None], budget: int, *, protected: bool
+    record: Record, parts: list[Section] | None, texts: dict[str, bytes | None], budget: int, counts: tuple[int, int], *, protected: bool
 ) -> tuple[FileChange, int]:
     touched = record.touched
     before, after = texts.get(record.old_sha), texts.get(record.new_sha)
@@ -181,13 +182,21 @@ def _file(
         new_mode=_mode(touched.new_mode),
         protected=protected,
         content=content,
-        additions=record.additions or 0,
-        deletions=record.deletions or 0,
+        additions=counts[0],
+        deletions=counts[1],
         before=before.decode("utf-8", "replace") if text and before is not None and touched.old_mode != _ABSENT else None,
         after=after.decode("utf-8", "replace") if text and after is not None and touched.new_mode != _ABSENT else None,
         hunks=_hunks(parts or ()) if content in {"text", "submodule"} else (),
     )
     return change, budget - (used if text else 0)
+
+
+def _counts(record: Record, parts: list[Section] | None) -> tuple[int, int]:
+    """Added and deleted lines. For a change of type git's own counts compare the contents, while its patch replaces one by the other."""
+    if record.status != "T" or parts is None:
+        return record.additions or 0, record.deletions or 0
+    lines = [line for part in parts for hunk in part.hunks for line in hunk.lines]
+    return sum(line.startswith(b"+") for line in lines), sum(line.startswith(b"-") for line in lines)
 
 
 def _content(

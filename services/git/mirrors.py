@@ -26,6 +26,7 @@ from shared.events.ids import OwnerId
 log = structlog.get_logger(__name__)
 
 _MANY_PACKS = 20
+_OTHER_NAMES = b"mismatched algorithms"  # git's words when the remote names objects by SHA-256
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=")
 
 
@@ -93,9 +94,9 @@ class Mirrors:
         await self._remove(mirror)
         return await self._fetch(mirror, remote, wanted, hold)
 
-    async def _fetch(self, mirror: Path, remote: Remote, wanted: tuple[str, ...], hold: tuple[int, ...]) -> str:
+    async def _fetch(self, mirror: Path, remote: Remote, wanted: tuple[str, ...], hold: tuple[int, ...], *, sha256: bool = False) -> str:
         if not (mirror / "HEAD").is_file():
-            await create_bare(self._git, mirror)
+            await create_bare(self._git, mirror, sha256=sha256)
         for remote_ref in wanted:
             kept = refs.kept_as(remote_ref)
             done = await self._git.run(
@@ -110,6 +111,9 @@ class Mirrors:
             )
             if done.code == 0:
                 return await self._commit(mirror, kept)
+            if _OTHER_NAMES in done.complaint and not sha256:
+                await self._remove(mirror)
+                return await self._fetch(mirror, remote, wanted, hold, sha256=True)
             error = RepositoryTooLarge if self._reached_limit(mirror) else complaints.of_fetch(done.complaint)
             if error is not RefNotFound:
                 log.info("fetch_failed", mirror=mirror.stem, complaint=done.complaint[-2000:].decode("utf-8", "replace"))
@@ -177,9 +181,10 @@ class Mirrors:
         return [((mirror / "objects").stat().st_mtime, size(mirror), mirror) for mirror in self._root.glob("*/*.git")]
 
 
-async def create_bare(git: Git, path: Path) -> None:
-    """An empty bare repository without hooks or templates."""
-    (await git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=base", path)).required()
+async def create_bare(git: Git, path: Path, *, sha256: bool = False) -> None:
+    """An empty bare repository without hooks or templates, for objects named by SHA-1 or SHA-256."""
+    names = "sha256" if sha256 else "sha1"
+    (await git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=base", f"--object-format={names}", path)).required()
 
 
 def _ours(done: Completed) -> CommandFailed:

@@ -12,7 +12,9 @@ from services.git.errors import RepositoryTooLarge
 from services.git.mirrors import Base, create_bare
 
 BRANCH = "refs/heads/base"
-_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+_CONFIG = b"[core]\n\trepositoryformatversion = %d\n\tfilemode = true\n\tbare = true\n"
+_SHA256 = b"[extensions]\n\tobjectformat = sha256\n"
+_SHA256_LENGTH = 64
 # The same objects give the same bytes whatever packs the mirror holds: nothing is reused, no search depends on threads.
 _PACK = ("pack-objects", "--revs", "--stdout", "-q", "--threads=1", "--window=0", "--no-reuse-object", "--delta-base-offset")
 
@@ -27,11 +29,12 @@ async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: 
     if packed.code != 0 and pack.stat().st_size >= max_bytes:
         raise RepositoryTooLarge(f"the snapshot's pack is over {max_bytes} bytes")
     packed.required()
-    await create_bare(git, repository)
+    sha256 = len(base.commit_sha) == _SHA256_LENGTH
+    await create_bare(git, repository, sha256=sha256)
     (await git.run("index-pack", "--stdin", repository=repository, stdin=pack, caps=Caps(timeout_seconds=timeout_seconds))).required()
     texts = {
         "HEAD": f"ref: {BRANCH}\n".encode(),
-        "config": _CONFIG,
+        "config": _CONFIG % 1 + _SHA256 if sha256 else _CONFIG % 0,
         BRANCH: f"{base.commit_sha}\n".encode(),
         **({"shallow": "".join(f"{commit}\n" for commit in boundary).encode()} if boundary else {}),
     }

@@ -23,6 +23,9 @@ _SMALL_WINDOWS = ("core.packedGitWindowSize=16m", "core.packedGitLimit=512m")
 """So that a mirror's packs do not use up the address space that guards against unfolding packs."""
 
 
+_SHA256_LENGTH = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a pack may be and cost."""
@@ -57,7 +60,7 @@ class Work:
 async def take_in(git: Git, directory: Path, mirror: Path | None, work: Work, bounds: Bounds) -> Taken:
     """Let the pack into a new repository below the empty `directory`. Raises PackRefused, ResultTooLarge, TreeMismatch or WorkMissing."""
     repository = directory / "quarantine.git"
-    await create_bare(git, repository)
+    await create_bare(git, repository, sha256=len(work.base_sha) == len(work.tree_sha) == _SHA256_LENGTH)
     if mirror is not None and await _holds(git, mirror, work.base_sha):
         (repository / "objects/info").mkdir(exist_ok=True)
         (repository / "objects/info/alternates").write_text(f"{mirror / 'objects'}\n")

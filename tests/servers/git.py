@@ -38,12 +38,15 @@ class GitServer:
         self.host, self.port = host, 0
         self.seen: list[Seen] = []
         self.arrived = threading.Event()
+        self.pushed = threading.Event()
         self._tls = tls
         self._tokens: dict[str, str] = {}
         self._statuses: dict[str, int] = {}
         self._redirects: dict[str, str] = {}
         self._open = threading.Event()
         self._open.set()
+        self._answering = threading.Event()
+        self._answering.set()
         self._http: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -120,9 +123,20 @@ class GitServer:
         self.arrived.clear()
         self._open.clear()
 
+    def hold_push_answers(self) -> None:
+        """Let pushes take effect and wait with the answer; `pushed` is set when one has."""
+        self.pushed.clear()
+        self._answering.clear()
+
     def release(self) -> None:
-        """Let them go on."""
+        """Let everything go on."""
         self._open.set()
+        self._answering.set()
+
+    def has_pushed(self) -> None:
+        """A push has taken effect; waits while answers are held."""
+        self.pushed.set()
+        self._answering.wait(timeout=60)
 
     def judge(self, name: str, authorization: str | None) -> tuple[int, str] | None:
         """The status and the redirect that answers instead of git; waits while requests are held."""
@@ -169,6 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(*verdict)
             return
         head, _, content = self._backend(body).partition(b"\r\n\r\n")
+        if self.command == "POST" and self.path.endswith("/git-receive-pack"):
+            service.has_pushed()
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self.send_response(int(headers.pop("Status", "200").split(" ", 1)[0]))
         for name, value in headers.items():

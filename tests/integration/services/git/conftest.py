@@ -1,8 +1,10 @@
+import asyncio
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from services.git import addresses
 from services.git.command import Caps, Git, Remote
@@ -17,6 +19,11 @@ OTHER = OwnerId("0b3c3c1e-0000-4000-8000-000000000002")
 LOOPBACK = Reach(networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
 
 RemoteTo = Callable[..., Remote]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:  # noqa: ARG001
+    """The loop the service runs on: its subprocesses behave differently from the standard one's."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Line:
             archive = await snapshots.make(self.git, base, self.place(), depth=depth, max_bytes=max_bytes, timeout_seconds=60)
             return base.commit_sha, archive
 
-    async def take_in(  # noqa: PLR0917 - in the order of the way
+    async def take_in(
         self, remote: Remote, base: str, tree: str, pack: bytes, workspace: Path | None = None, bounds: Bounds = BOUNDS
     ) -> Taken:
         """Take in a pack, from the mirror's base or, when `workspace` is given, from that archive."""

@@ -1,13 +1,15 @@
 import os
+import random
 from pathlib import Path
 
 import pytest
 
-from services.git import diffs, pushes
-from services.git.command import Caps, Git
+from services.git import addresses, diffs, errors, pushes, resolution
+from services.git.command import Caps, Git, Remote
 from services.git.diffs import Diff, Sizes
 from services.git.mirrors import Mirrors
 from services.git.protected import Protection
+from services.git.resolution import Reach
 from shared.events.changes import FileChange
 from tests.integration.services.git.conftest import OWNER, RemoteTo
 from tests.integration.services.git.line import Line, applied, fsck, sandbox
@@ -223,3 +225,60 @@ async def test_a_patch_over_the_limit_is_no_patch(line: Line, server: GitServer,
     assert "larger than 4096 bytes" in (tmp_path / "patch").read_text()
     with pytest.raises(AssertionError):
         applied(repository, base, tmp_path / "patch")
+
+
+async def test_a_snapshot_over_the_limit_is_refused_by_name(line: Line, server: GitServer, remote_to: RemoteTo) -> None:
+    repository = server.create("demo")
+    noise = random.Random(2).randbytes(200_000)  # noqa: S311 - noise does not compress
+    git_objects.write_commit(repository, git_objects.write_tree(repository, {b"noise": Blob(noise)}))
+    for limit in (50_000, 200_200):
+        with pytest.raises(errors.RepositoryTooLarge):
+            await line.snapshot(remote_to(server.url("demo")), max_bytes=limit)
+
+
+async def test_objects_named_by_sha256(line: Line, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
+    repository = server.path("demo")
+    git_objects.git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "--object-format=sha256", repository)
+    git_objects.git(repository, "config", "http.receivepack", "true")
+    files = {name: blob for name, blob in BASE.items() if blob.mode != "160000"}
+    git_objects.write_commit(repository, git_objects.write_tree(repository, files))
+    remote = remote_to(server.url("demo"))
+    _, archive = await line.snapshot(remote)
+    base, tree, pack = sandbox(archive, line.place(), edit)
+    assert len(tree) == 64
+    for number, workspace in enumerate((None, archive)):
+        taken = await line.take_in(remote, base, tree, pack, workspace=workspace)
+        commit = await line.commit(taken)
+        await pushes.push(line.git, taken.repository, remote, commit_sha=commit, branch=f"x/{number}", caps=Caps())
+        assert git_objects.tree_of(repository, f"x/{number}") == tree
+
+
+async def test_a_file_repository_gets_the_branch_and_runs_nothing(line: Line, server: GitServer, tmp_path: Path) -> None:
+    repository = server.create("demo")
+    git_objects.write_commit(repository, git_objects.write_tree(repository, BASE))
+    marker = tmp_path / "marker"
+    for name in ("pre-receive", "update", "post-receive", "reference-transaction"):
+        hook = repository / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {marker}\n")
+        hook.chmod(0o755)
+    address = addresses.parse(f"file://{repository}", {"file"})
+    remote = Remote(await resolution.resolve(address, Reach()))
+    _, archive = await line.snapshot(remote)
+    base, tree, pack = sandbox(archive, line.place(), edit)
+    taken = await line.take_in(remote, base, tree, pack)
+    await pushes.push(line.git, taken.repository, remote, commit_sha=await line.commit(taken), branch="x", caps=Caps())
+    assert git_objects.tree_of(repository, "x") == tree
+    assert not marker.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a repository to another user")
+async def test_a_file_repository_of_another_user_needs_the_operators_word(line: Line, server: GitServer) -> None:
+    repository = server.create("demo")
+    commit = git_objects.write_commit(repository, git_objects.write_tree(repository, BASE))
+    os.chown(repository, 65534, 65534)
+    address = addresses.parse(f"file://{repository}", {"file"})
+    with pytest.raises(errors.AddressRefused):
+        await line.snapshot(Remote(await resolution.resolve(address, Reach())))
+    trusted = Remote(await resolution.resolve(address, Reach(directories=(server.root,))))
+    assert (await line.snapshot(trusted))[0] == commit

@@ -91,7 +91,8 @@ class Desk:
         place.mkdir()
         base, tree, pack = sandbox(self.blobs.path(workspace.workspace), place, edit)
         return GitPublish(
-            run_id=RUN, fence=1, repository_id=REPOSITORY, credential=credential, base_sha=base, tree_sha=tree, workspace=workspace.workspace,
+            run_id=RUN, fence=1, repository_id=REPOSITORY, credential=credential, base_sha=base, tree_sha=tree,
+            workspace=workspace.workspace,
             result=await self.blobs.put_bytes(BlobClass.RESULT, pack), authored_at=datetime(2026, 1, 2, tzinfo=UTC), agent="shell",
             publish_policy=PublishPolicy.AUTO,
         )  # fmt: skip
