@@ -20,10 +20,8 @@ from services.audit.sources import DatabaseSource
 from services.audit.verify import examine
 from shared.bus.connection import Bus
 from shared.bus.streams import Stream
-from tests.servers.nats import NatsServer, free_port, nats_server
-from tests.servers.postgres import PostgresDatabase, database, postgres
-
-__all__ = ["database", "nats_server", "postgres"]
+from tests.servers.nats import NatsServer, free_port
+from tests.servers.postgres import PostgresDatabase
 
 WAIT_SECONDS = 60
 
