@@ -1,7 +1,8 @@
 """The auth server as its clients see it: unmodified supabase-py, and plain HTTP for what a client library hides."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,31 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from deploy.embedded.auth import throttle
+from deploy.embedded.auth.store import Users
 from supabase import AsyncClient, AuthApiError, AuthWeakPasswordError, create_async_client
 from tests.integration.deploy.embedded.auth_server import FIRST_EMAIL, FIRST_PASSWORD, AuthServer, auth_server
-from tests.servers.postgres import PostgresDatabase
+from tests.servers.postgres import PostgresDatabase, PostgresServer, in_own_loop
 
-EMAIL = "someone@example.com"
 PASSWORD = "correct horse battery"
-CREDENTIALS: Any = {"email": EMAIL, "password": PASSWORD}
+NEW_ERRORS = {"X-Supabase-Api-Version": "2024-01-01"}
+
+
+@pytest.fixture(scope="module")
+def auth_database(postgres: PostgresServer) -> PostgresDatabase:
+    in_own_loop(lambda: postgres.execute("create database auth_server"))
+    return PostgresDatabase(postgres, "auth_server")
+
+
+@pytest.fixture(scope="module")
+def server(auth_database: PostgresDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthServer]:
+    """One for all tests of this file: each brings an account of its own."""
+    with auth_server(auth_database, tmp_path_factory.mktemp("auth")) as running:
+        yield running
 
 
 @pytest.fixture
-async def server(database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[AuthServer]:
-    async with auth_server(database, tmp_path) as running:
-        yield running
+def email() -> str:
+    return f"{uuid.uuid4()}@example.com"
 
 
 @pytest.fixture
@@ -40,22 +53,26 @@ async def supabase(server: AuthServer) -> AsyncGenerator[AsyncClient]:
     await client.auth.close()
 
 
+def credentials(email: str) -> Any:
+    return {"email": email, "password": PASSWORD}
+
+
 async def refresh(http: httpx.AsyncClient, token: str) -> httpx.Response:
     return await http.post("/token", params={"grant_type": "refresh_token"}, json={"refresh_token": token})
 
 
-async def sign_up(http: httpx.AsyncClient, email: str = EMAIL) -> dict[str, Any]:
+async def sign_up(http: httpx.AsyncClient, email: str) -> dict[str, Any]:
     return (await http.post("/signup", json={"email": email, "password": PASSWORD})).json()
 
 
-async def test_supabase_py_signs_up_in_refreshes_changes_and_signs_out(server: AuthServer) -> None:
+async def test_supabase_py_signs_up_in_refreshes_changes_and_signs_out(server: AuthServer, email: str) -> None:
     async with supabase(server) as client, supabase(server) as other:
-        signed_up = await client.auth.sign_up({"email": EMAIL, "password": PASSWORD, "options": {"data": {"name": "Someone"}}})
+        signed_up = await client.auth.sign_up({"email": email, "password": PASSWORD, "options": {"data": {"name": "Someone"}}})
         assert signed_up.user is not None
         assert signed_up.user.user_metadata == {"name": "Someone"}
         assert signed_up.session is not None
 
-        signed_in = await other.auth.sign_in_with_password(CREDENTIALS)
+        signed_in = await other.auth.sign_in_with_password(credentials(email))
         assert signed_in.session is not None
         assert signed_in.user is not None
         assert signed_in.user.id == signed_up.user.id
@@ -71,25 +88,26 @@ async def test_supabase_py_signs_up_in_refreshes_changes_and_signs_out(server: A
 
         shown = await other.auth.get_user()
         assert shown is not None
-        assert shown.user.email == EMAIL
+        assert shown.user.email == email
         await other.auth.sign_out()
         assert await other.auth.get_session() is None
 
 
-async def test_the_generated_first_user_signs_in_and_is_not_made_twice(server: AuthServer, database: PostgresDatabase) -> None:
+async def test_the_generated_first_user_signs_in_and_is_not_made_twice(server: AuthServer, auth_database: PostgresDatabase) -> None:
     async with supabase(server) as client:
         signed_in = await client.auth.sign_in_with_password({"email": FIRST_EMAIL.upper(), "password": FIRST_PASSWORD})
     assert signed_in.user is not None
-    connection = await database.connect()
+    connection = await auth_database.connect()
     try:
-        assert await connection.fetchval("select count(*) from embedded_auth.users") == 1
-        assert (await connection.fetchval("select password_hash from embedded_auth.users")).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert not await Users.create_first(connection, "second@example.com", PASSWORD)
+        stored = await connection.fetchval("select password_hash from embedded_auth.users where email = $1", FIRST_EMAIL)
+        assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     finally:
         await connection.close()
 
 
-async def test_the_token_is_verified_with_the_published_key_and_carries_the_claims(http: httpx.AsyncClient, server: AuthServer) -> None:
-    answer = await sign_up(http)
+async def test_the_published_key_verifies_the_token_and_its_claims(http: httpx.AsyncClient, server: AuthServer, email: str) -> None:
+    answer = await sign_up(http, email)
     published = await http.get("/.well-known/jwks.json")
     assert published.headers["cache-control"] == "public, max-age=600"
     assert [set(key) for key in published.json()["keys"]] == [{"kty", "crv", "x", "y", "use", "alg", "kid", "key_ops"}]
@@ -105,8 +123,8 @@ async def test_the_token_is_verified_with_the_published_key_and_carries_the_clai
     assert {"session_id", "aal", "email", "phone", "app_metadata", "user_metadata", "is_anonymous"} <= set(claims)
 
 
-async def test_a_parent_may_come_back_once_and_gets_the_current_token(http: httpx.AsyncClient) -> None:
-    first = (await sign_up(http))["refresh_token"]
+async def test_a_parent_may_come_back_once_and_gets_the_current_token(http: httpx.AsyncClient, email: str) -> None:
+    first = (await sign_up(http, email))["refresh_token"]
     second = (await refresh(http, first)).json()["refresh_token"]
     again = await refresh(http, first)
     assert again.status_code == 200
@@ -114,8 +132,8 @@ async def test_a_parent_may_come_back_once_and_gets_the_current_token(http: http
     assert (await refresh(http, second)).status_code == 200
 
 
-async def test_any_other_reuse_ends_the_session_for_both_parties(http: httpx.AsyncClient) -> None:
-    answer = await sign_up(http)
+async def test_any_other_reuse_ends_the_session_for_both_parties(http: httpx.AsyncClient, email: str) -> None:
+    answer = await sign_up(http, email)
     second = (await refresh(http, answer["refresh_token"])).json()["refresh_token"]
     third = (await refresh(http, second)).json()
     stolen = await refresh(http, answer["refresh_token"])
@@ -126,23 +144,23 @@ async def test_any_other_reuse_ends_the_session_for_both_parties(http: httpx.Asy
     assert (with_token.status_code, with_token.json()["error_code"]) == (403, "session_not_found")
 
 
-async def test_the_parent_a_second_time_is_a_reuse(http: httpx.AsyncClient) -> None:
-    first = (await sign_up(http))["refresh_token"]
+async def test_the_parent_a_second_time_is_a_reuse(http: httpx.AsyncClient, email: str) -> None:
+    first = (await sign_up(http, email))["refresh_token"]
     answers = [(await refresh(http, first)).status_code for _ in range(3)]
     assert answers == [200, 200, 400]
 
 
-async def test_refreshes_side_by_side_do_not_fork_the_session(http: httpx.AsyncClient) -> None:
-    first = (await sign_up(http))["refresh_token"]
+async def test_refreshes_side_by_side_do_not_fork_the_session(http: httpx.AsyncClient, email: str) -> None:
+    first = (await sign_up(http, email))["refresh_token"]
     answers = await asyncio.gather(refresh(http, first), refresh(http, first))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
 
 
 @pytest.mark.parametrize(("scope", "mine", "others"), [("global", 403, 403), ("local", 403, 200), ("others", 200, 403)])
-async def test_sign_out_by_scope(http: httpx.AsyncClient, scope: str, mine: int, others: int) -> None:
-    first = await sign_up(http)
-    second = (await http.post("/token", params={"grant_type": "password"}, json=CREDENTIALS)).json()
+async def test_sign_out_by_scope(http: httpx.AsyncClient, scope: str, mine: int, others: int, email: str) -> None:
+    first = await sign_up(http, email)
+    second = (await http.post("/token", params={"grant_type": "password"}, json=credentials(email))).json()
     header = {"Authorization": f"Bearer {first['access_token']}"}
     ended = await http.post("/logout", params={"scope": scope}, headers=header)
     assert (ended.status_code, ended.content) == (204, b"")
@@ -150,24 +168,24 @@ async def test_sign_out_by_scope(http: httpx.AsyncClient, scope: str, mine: int,
     assert (await http.get("/user", headers={"Authorization": f"Bearer {second['access_token']}"})).status_code == others
 
 
-async def test_errors_have_the_old_and_the_new_shape(http: httpx.AsyncClient) -> None:
-    old = await http.post("/token", params={"grant_type": "password"}, json=CREDENTIALS)
+async def test_errors_have_the_old_and_the_new_shape(http: httpx.AsyncClient, email: str) -> None:
+    old = await http.post("/token", params={"grant_type": "password"}, json=credentials(email))
     assert old.status_code == 400
     assert old.json() == {"code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials"}
-    new = await http.post("/token", params={"grant_type": "password"}, json=CREDENTIALS, headers={"X-Supabase-Api-Version": "2024-01-01"})
+    new = await http.post("/token", params={"grant_type": "password"}, json=credentials(email), headers=NEW_ERRORS)
     assert new.json() == {"code": "invalid_credentials", "message": "Invalid login credentials"}
     assert new.headers["x-supabase-api-version"] == "2024-01-01"
     assert old.headers["x-sb-error-code"] == new.headers["x-sb-error-code"] == "invalid_credentials"
 
 
-async def test_refusals_have_their_codes(http: httpx.AsyncClient) -> None:
-    await sign_up(http)
+async def test_refusals_have_their_codes(http: httpx.AsyncClient, email: str) -> None:
+    await sign_up(http, email)
 
     async def code(method: str, path: str, **given: Any) -> tuple[int, str]:
         response = await http.request(method, path, **given)
         return response.status_code, response.json()["error_code"]
 
-    assert await code("POST", "/signup", json={"email": EMAIL.title(), "password": PASSWORD}) == (422, "user_already_exists")
+    assert await code("POST", "/signup", json={"email": email.title(), "password": PASSWORD}) == (422, "user_already_exists")
     assert await code("POST", "/signup", json={"email": "a@example.com", "password": "short"}) == (422, "weak_password")
     assert await code("POST", "/signup", json={"email": "nobody", "password": PASSWORD}) == (400, "validation_failed")
     assert await code("POST", "/signup", content=b"{") == (400, "bad_json")
@@ -185,26 +203,28 @@ async def test_supabase_py_understands_a_weak_password(server: AuthServer) -> No
     assert refused.value.reasons == ["length"]
 
 
-async def test_sign_up_is_closed_unless_it_was_opened(database: PostgresDatabase, tmp_path: Path) -> None:
-    async with auth_server(database, tmp_path, AUTH_SIGNUP_ENABLED="false") as server, httpx.AsyncClient(base_url=server.url) as http:
-        refused = await http.post("/auth/v1/signup", json=CREDENTIALS)
-        assert (refused.status_code, refused.json()["error_code"]) == (422, "signup_disabled")
-        assert (await http.get("/auth/v1/settings")).json()["disable_signup"] is True
+async def test_sign_up_is_closed_unless_it_was_opened(auth_database: PostgresDatabase, tmp_path: Path, email: str) -> None:
+    closed = auth_server(auth_database, tmp_path, AUTH_SIGNUP_ENABLED="false")
+    with closed as server:
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            refused = await http.post("/auth/v1/signup", json=credentials(email))
+            assert (refused.status_code, refused.json()["error_code"]) == (422, "signup_disabled")
+            assert (await http.get("/auth/v1/settings")).json()["disable_signup"] is True
 
 
-async def test_guessing_is_slowed_down_even_when_the_guess_is_right(http: httpx.AsyncClient) -> None:
-    await sign_up(http)
-    wrong = {"email": EMAIL, "password": "wrong password wrong"}
+async def test_guessing_is_slowed_down_even_when_the_guess_is_right(http: httpx.AsyncClient, email: str) -> None:
+    await sign_up(http, email)
+    wrong = {"email": email, "password": "wrong password wrong"}
     attempts = [http.post("/token", params={"grant_type": "password"}, json=wrong) for _ in range(throttle.PER_ACCOUNT)]
     assert {answer.status_code for answer in await asyncio.gather(*attempts)} == {400}
-    right = await http.post("/token", params={"grant_type": "password"}, json=CREDENTIALS)
+    right = await http.post("/token", params={"grant_type": "password"}, json=credentials(email))
     assert (right.status_code, right.json()["error_code"]) == (429, "over_request_rate_limit")
     assert 0 < int(right.headers["retry-after"]) <= throttle.WINDOW_SECONDS
 
 
-async def test_the_database_holds_nothing_a_thief_could_sign_in_with(http: httpx.AsyncClient, database: PostgresDatabase) -> None:
-    answer = await sign_up(http)
-    connection = await database.connect()
+async def test_the_database_holds_nothing_to_sign_in_with(http: httpx.AsyncClient, auth_database: PostgresDatabase, email: str) -> None:
+    answer = await sign_up(http, email)
+    connection = await auth_database.connect()
     try:
         users = await connection.fetch("select * from embedded_auth.users")
         sessions = await connection.fetch("select * from embedded_auth.sessions")
