@@ -75,6 +75,17 @@ async def test_a_put_that_broke_off_is_completed(runner: Bus, git: Bus) -> None:
     assert await BlobStore(git).get_bytes(ref, max_bytes=len(data)) == data
 
 
+async def test_a_server_that_dies_meanwhile_does_not_break_a_put(nats_server: NatsServer, runner: Bus, git: Bus) -> None:
+    data = os.urandom(60 * CHUNK_BYTES)
+    putting = asyncio.create_task(BlobStore(runner).put_bytes(BlobClass.RESULT, data))
+    while not await git.read(Stream.BLOB_RESULT, "blob.result.>", after=0, limit=1):
+        assert not putting.done()
+    await nats_server.kill()
+    await nats_server.restart()
+    ref = await asyncio.wait_for(putting, 60)
+    assert await BlobStore(git).get_bytes(ref, max_bytes=len(data)) == data
+
+
 async def test_nobody_overwrites(runner: Bus) -> None:
     ref = await BlobStore(runner).put_bytes(BlobClass.RESULT, b"first")
     with pytest.raises(AlreadyStored):

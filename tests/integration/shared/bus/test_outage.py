@@ -1,17 +1,25 @@
 """The server dies and comes back in the middle of everything: nothing is lost, nothing is handled twice by id."""
 
 import asyncio
+import json
 
 import pytest
 
 from shared.bus import Bus, Delivery, Durable, Stream
 from shared.bus.errors import BusUnreachable, NotAuthorized, NotPermitted, NotReady
+from shared.bus.streams import Mirror
 from shared.events.envelope import AnyEnvelope
 from tests.integration.shared.bus.conftest import Connect, eventually, everything
 from tests.integration.shared.bus.messages import prepare
 from tests.servers.nats import NatsServer, free_port
 
 COMMANDS = 400
+
+
+async def mirrored(audit: Bus) -> dict[str, int]:
+    """What the trail's mirror of CMD holds."""
+    answer = await audit.nats.request(f"$JS.API.STREAM.INFO.{Mirror.CMD}", timeout=5)
+    return json.loads(answer.data)["state"]
 
 
 async def test_kills_in_the_middle_lose_and_double_nothing(nats_server: NatsServer, connect: Connect, ops: Bus) -> None:
@@ -46,6 +54,9 @@ async def test_kills_in_the_middle_lose_and_double_nothing(nats_server: NatsServ
     assert len(handled) <= COMMANDS + 3 * 4  # at most what was in a slot at a kill came twice: handlers tell by the id
     await eventually(lambda: everything(ops, Stream.CMD), lambda held: not held, 60)
     assert not await everything(ops, Stream.DLQ)
+    audit = await connect("audit")
+    trail = await eventually(lambda: mirrored(audit), lambda state: state["messages"] >= COMMANDS, 60)
+    assert (trail["messages"], trail["first_seq"], trail["last_seq"]) == (COMMANDS, 1, COMMANDS)
 
 
 async def test_publishing_waits_for_a_dead_server(nats_server: NatsServer, connect: Connect, ops: Bus) -> None:
