@@ -1,17 +1,25 @@
 """The REST API as the command line uses it: signs every request, renews the session once, turns problem documents into clear errors."""
 
-from collections.abc import Generator, Iterator, Mapping
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import httpx
 
+from cli import problems
+from cli.connection import connect, unreachable
 from cli.exits import CliError, Exit
-from cli.sessions import Session, SessionFile, of_answer
+from cli.identity import LOGIN, IdentityProvider, ended
+from cli.sessions import Session, SessionFile
 
 Json = dict[str, Any]
 
-TIMEOUT = httpx.Timeout(30, connect=5)
+STREAM_TIMEOUT = httpx.Timeout(60, connect=5)
+"""An event stream says something at least every 15 s."""
+_PAUSES_SECONDS = (0.5, 1.0, 2.0)
+_UNAUTHORIZED, _NO_CONTENT = 401, 204
 
 
 class Client:
@@ -21,14 +29,28 @@ class Client:
         self.server = server.rstrip("/")
         self._sessions = sessions
         self._token = token
-        self._http = httpx.Client(base_url=self.server, timeout=TIMEOUT, trust_env=False, follow_redirects=False)
+        self._http = connect(self.server)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._http.close()
 
     def sign_in(self, email: str, password: str) -> Session:
         """Sign in with a password at the server's identity provider."""
-        auth_url = str(self.request("GET", "/v1/auth", signed=False)["auth_url"]).rstrip("/")
-        session = self._tokens(auth_url, "password", {"email": email, "password": password})
+        session = self._provider().by_password(email, password)
         self._sessions.put(session)
         return session
+
+    def sign_out(self) -> bool | None:
+        """Forget the session here and end it there; None: there was none, False: the provider could not be told."""
+        session = self._sessions.remove(self.server)
+        if session is None:
+            return None
+        try:
+            provider = self._provider()
+        except CliError:
+            return False
+        return provider.url == session.auth_url and provider.sign_out(session)
 
     def get(self, path: str, **query: Any) -> Json:
         """GET a JSON document."""
@@ -38,6 +60,20 @@ class Client:
         """POST a JSON document."""
         return self.request("POST", path, body=body or {}, headers=headers)
 
+    def post_once(self, path: str, body: Json) -> Json:
+        """POST what must happen exactly once: sent again under the same key when an answer is lost. For paths that take such a key."""
+        headers = {"idempotency-key": str(uuid.uuid4())}
+        lost = False
+        for pause in _PAUSES_SECONDS:
+            try:
+                return self.post(path, body, headers)
+            except CliError as error:
+                lost = lost or _lost(error.__cause__)
+                if not lost or error.code != Exit.UNREACHABLE:
+                    raise
+            time.sleep(pause)
+        return self.post(path, body, headers)
+
     def delete(self, path: str) -> None:
         """DELETE a resource."""
         self.request("DELETE", path)
@@ -46,15 +82,19 @@ class Client:
         """GET bytes."""
         return self._send("GET", path, signed=True).content
 
-    def pages(self, path: str, **query: Any) -> Iterator[Json]:
+    def pages(self, path: str, *, key: str = "items", **query: Any) -> Iterator[Json]:
         """Every item of a list, page by page."""
         cursor: str | None = None
         while True:
-            page = self.get(path, **query, **({"cursor": cursor} if cursor else {}))
-            yield from cast("list[Json]", page["items"])
-            cursor = page.get("next_cursor")
-            if cursor is None:
+            page = self.get(path, **query, cursor=cursor)
+            try:
+                items, following = cast("list[Json]", page[key]), cast("str | None", page.get("next_cursor"))
+            except KeyError as error:
+                raise _no_api(self.server) from error
+            yield from items
+            if following is None or following == cursor:
                 return
+            cursor = following
 
     def request(
         self,
@@ -67,68 +107,92 @@ class Client:
         signed: bool = True,
     ) -> Json:
         """One request; gives the JSON document, or an empty one where there is none. Raises CliError."""
-        answer = self._send(method, path, signed=signed, json=body, params=_given(query), headers=dict(headers or {}))
-        return cast("Json", answer.json()) if answer.content else {}
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        answer = self._send(method, path, signed=signed, json=body, params=given, headers=dict(headers or {}))
+        if answer.status_code == _NO_CONTENT:
+            return {}
+        try:
+            found: object = answer.json()
+        except ValueError as error:
+            raise _no_api(self.server) from error
+        if not isinstance(found, dict):
+            raise _no_api(self.server)
+        return cast("Json", found)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
-        """Open a stream of server-sent events. Raises CliError before the first byte, httpx.TransportError where it breaks."""
-        timeout = httpx.Timeout(60, connect=5)  # the server says something at least every 15 s
-        with self._http.stream("GET", path, headers={**headers, **self._authorization()}, timeout=timeout) as answer:
-            if answer.status_code != 200:  # noqa: PLR2004 - RFC 9110 §15.3.1
+        """Open a stream of server-sent events. Raises CliError before the first byte, httpx.RequestError where it breaks."""
+
+        def send(authorization: Mapping[str, str]) -> httpx.Response:
+            request = self._http.build_request("GET", self.server + path, headers={**headers, **authorization}, timeout=STREAM_TIMEOUT)
+            return self._http.send(request, stream=True)
+
+        answer = self._signed(send)
+        try:
+            if not answer.is_success:
                 answer.read()
-                raise _problem(answer)
+                raise problems.of(answer)
             yield answer
+        finally:
+            answer.close()
 
     def _send(self, method: str, path: str, *, signed: bool, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
-        authorization = self._authorization() if signed else {}
+        def send(authorization: Mapping[str, str]) -> httpx.Response:
+            return self._http.request(method, self.server + path, headers={**(headers or {}), **authorization}, **options)
+
         try:
-            answer = self._http.request(method, path, headers={**(headers or {}), **authorization}, **options)
-        except httpx.TransportError as error:
-            raise unreachable(self.server) from error
-        if answer.is_error:
-            raise _problem(answer)
+            answer = self._signed(send) if signed else send({})
+        except httpx.RequestError as error:
+            raise unreachable(self.server, error) from error
+        if not answer.is_success:
+            raise problems.of(answer)
         return answer
 
-    def _authorization(self) -> dict[str, str]:
+    def _signed(self, send: Callable[[Mapping[str, str]], httpx.Response]) -> httpx.Response:
+        """Send with the access token; when the server does not take it, once more with the next one."""
+        token = self._access_token()
+        answer = send({"authorization": f"Bearer {token}"})
+        if answer.status_code == _UNAUTHORIZED:
+            answer.close()
+            if self._token is not None:
+                raise CliError("The server does not take the token in ASYNC_CODE_TOKEN.", "Unset it or set another.", Exit.NOT_SIGNED_IN)
+            answer = send({"authorization": f"Bearer {self._next_access_token(token)}"})
+        return answer
+
+    def _access_token(self) -> str:
         if self._token is not None:
-            return {"authorization": f"Bearer {self._token}"}
+            return self._token
         session = self._sessions.get(self.server)
         if session is None:
-            raise CliError(f"Not signed in at {self.server}.", "Run: ./async-code login", Exit.NOT_SIGNED_IN)
-        if not session.fresh:
-            session = self._tokens(session.auth_url, "refresh_token", {"refresh_token": session.refresh_token})
-            self._sessions.put(session)
-        return {"authorization": f"Bearer {session.access_token}"}
+            raise CliError(f"Not signed in at {self.server}.", LOGIN, Exit.NOT_SIGNED_IN)
+        return session.access_token if session.fresh else self._next_access_token(session.access_token)
 
-    def _tokens(self, auth_url: str, grant: str, body: Json) -> Session:
-        try:
-            answer = httpx.post(f"{auth_url}/token", params={"grant_type": grant}, json=body, timeout=TIMEOUT, trust_env=False)
-        except httpx.TransportError as error:
-            raise unreachable(auth_url) from error
-        if answer.is_error:
-            raise CliError("The sign-in was refused, or has ended.", "Run: ./async-code login", Exit.NOT_SIGNED_IN)
-        return of_answer(answer.json(), server=self.server, auth_url=auth_url)
+    def _next_access_token(self, stale: str) -> str:
+        session = self._sessions.renewed(self.server, stale, self._renew)
+        if session is None:
+            raise ended()
+        return session.access_token
 
+    def _renew(self, session: Session) -> Session:
+        """The refresh token goes only where this server says now: what listens at an older address may be anybody."""
+        provider = self._provider()
+        if provider.url != session.auth_url:
+            raise ended()
+        return provider.by_refresh_token(session)
 
-def unreachable(server: str) -> CliError:
-    """The error for a server that does not answer."""
-    return CliError(f"{server} does not answer.", "Start it with: ./async-code up", Exit.UNREACHABLE)
-
-
-_CODES = {401: Exit.NOT_SIGNED_IN, 404: Exit.NOT_FOUND, 503: Exit.UNREACHABLE}
-
-
-def _problem(answer: httpx.Response) -> CliError:
-    """A problem document (RFC 9457) as an error; anything else by its status."""
-    try:
-        problem = cast("Json", answer.json())
-        faults = "".join(f"\n  {fault['field']}: {fault['message']}" for fault in problem.get("errors", []))
-        text, advice = str(problem.get("detail") or problem.get("title") or "") + faults, str(problem.get("advice") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        text, advice = f"The server answered {answer.status_code}.", ""
-    return CliError(text or f"The server answered {answer.status_code}.", advice, _CODES.get(answer.status_code, Exit.REFUSED))
+    def _provider(self) -> IdentityProvider:
+        found = self.request("GET", "/v1/auth", signed=False).get("auth_url")
+        if not isinstance(found, str):
+            raise _no_api(self.server)
+        return IdentityProvider(self.server, found)
 
 
-def _given(query: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (query or {}).items() if value is not None}
+def _no_api(server: str) -> CliError:
+    return CliError(f"{server} does not answer as Async Code does.", "Check the address in ASYNC_CODE_URL.")
+
+
+def _lost(cause: BaseException | None) -> bool:
+    """Whether a request may have been carried out although its answer never came."""
+    return isinstance(cause, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError) and not isinstance(
+        cause, httpx.ConnectError | httpx.ConnectTimeout
+    )

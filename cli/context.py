@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,6 +23,10 @@ DEFAULT_SERVER = f"http://127.0.0.1:{state.HTTP_PORT}"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
 TaskArgument = Annotated[str, typer.Argument(help="A task's id, or enough of its beginning.")]
 
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{0,35}")
+_TOKEN = re.compile(r"[!-~]{1,16384}")
+
 
 @dataclass(frozen=True)
 class Context:
@@ -27,11 +34,12 @@ class Context:
 
     server: str
     sessions: SessionFile
+    token: str | None = None
 
     @cached_property
     def client(self) -> Client:
         """The API, as the signed-in user; `ASYNC_CODE_TOKEN` goes before a stored session."""
-        return Client(self.server, self.sessions, token=os.environ.get("ASYNC_CODE_TOKEN"))
+        return Client(self.server, self.sessions, token=self.token)
 
 
 def layout() -> state.Layout:
@@ -40,19 +48,35 @@ def layout() -> state.Layout:
     return state.Layout(state.default_root(os.environ, root=os.geteuid() == 0, checkout=checkout))
 
 
-def server() -> str:
-    """`ASYNC_CODE_URL`, else the embedded deployment of this machine, else the default address."""
-    if given := os.environ.get("ASYNC_CODE_URL"):
-        return given.rstrip("/")
+def own_server() -> str:
+    """The address of this machine's embedded deployment, started or not."""
     try:
         return f"http://127.0.0.1:{json.loads(layout().config.read_text())['http_port']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return DEFAULT_SERVER
 
 
+def server(environment: Mapping[str, str]) -> str:
+    """`ASYNC_CODE_URL`, else the embedded deployment of this machine. Raises CliError."""
+    given = environment.get("ASYNC_CODE_URL", "").strip().rstrip("/")
+    if not given:
+        return own_server()
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if not good or "@" in given or not given.isascii() or not given.isprintable() or " " in given:
+        raise CliError("ASYNC_CODE_URL is no address of a server.", "It looks like https://async-code.example.com", Exit.USAGE)
+    return given
+
+
 def current() -> Context:
-    """The context of this call."""
-    return Context(server(), SessionFile(os.environ))
+    """The context of this call. Raises CliError for variables that make no sense."""
+    token = os.environ.get("ASYNC_CODE_TOKEN", "").strip()
+    if token and not _TOKEN.fullmatch(token):
+        raise CliError("ASYNC_CODE_TOKEN is no access token.", "Unset it, and run: ./async-code login", Exit.USAGE)
+    return Context(server(os.environ), SessionFile(os.environ), token or None)
 
 
 def machine(json_flag: bool) -> bool:
@@ -60,28 +84,30 @@ def machine(json_flag: bool) -> bool:
     return json_flag or not sys.stdout.isatty()
 
 
-_FULL_ID = 36
-
-
 def task_id(client: Client, given: str) -> str:
     """The whole id of the task whose id begins with `given`. Raises CliError where there is none, or more than one."""
-    if len(given) == _FULL_ID:
-        return given
-    found = [task["id"] for task in client.pages("/v1/tasks", limit=100) if task["id"].startswith(given)]
-    if len(found) != 1:
-        raise CliError(
-            f"{'No task begins' if not found else f'{len(found)} tasks begin'} with {given!r}.",
-            "See: ./async-code task list",
-            Exit.NOT_FOUND,
-        )
-    return str(found[0])
+    return by_beginning(client, "/v1/tasks", given, "task")
 
 
-def named(client: Client, path: str, given: str, what: str) -> Json:
+def by_beginning(client: Client, path: str, given: str, what: str) -> str:
+    """The whole id of the one item of a list whose id begins with `given`. Raises CliError."""
+    wanted = given.strip().lower()
+    if _ID.fullmatch(wanted):
+        return wanted
+    found: list[str] = []
+    if _BEGINNING.fullmatch(wanted):
+        found = [item["id"] for item in client.pages(path, limit=100) if str(item["id"]).startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    count = f"{len(found)} {what}s begin" if found else f"No {what} of yours begins"
+    raise CliError(f"{count} with {given!r}.", f"See: ./async-code {what} list", Exit.NOT_FOUND)
+
+
+def named(client: Client, path: str, given: str, what: str, field: str = "name") -> Json:
     """The item of a list with this id or name. Raises CliError."""
-    found = [item for item in client.pages(path, limit=100) if given in {item["id"], item.get("name")}]
-    if len(found) != 1:
-        raise CliError(
-            f"{'No' if not found else 'More than one'} {what} is called {given!r}.", f"See: ./async-code {what} list", Exit.NOT_FOUND
-        )
-    return found[0]
+    found = [item for item in client.pages(path, limit=100) if given in {item["id"], item.get(field)}]
+    if len(found) == 1:
+        return found[0]
+    count = f"{len(found)} of the {what} list are" if found else f"No {what} of yours is"
+    advice = "Name it by its id; see: " if found else "See: "
+    raise CliError(f"{count} called {given!r}.", f"{advice}./async-code {what} list", Exit.NOT_FOUND)

@@ -1,8 +1,24 @@
 """How the command line ends: one number for each thing a script may want to know."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any, Literal
 
-from shared.events.values import TaskState
+State = Literal[
+    "submitted",
+    "blocked",
+    "queued",
+    "preparing",
+    "running",
+    "publishing",
+    "awaiting_approval",
+    "awaiting_budget",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "timed_out",
+]
+"""A task's states as the API names them. Written out, as the messages' own library would triple the time every command takes to start."""
 
 
 class Exit(IntEnum):
@@ -23,22 +39,29 @@ class Exit(IntEnum):
     TASK_TIMED_OUT = 12
     TASK_WAITS = 13
     """The task waits for a person: approve or reject its change."""
+    INTERRUPTED = 130
+    """Ctrl-C: 128 and the signal's number, as shells count it."""
 
 
-OF_STATE = {
-    TaskState.SUCCEEDED: Exit.OK,
-    TaskState.FAILED: Exit.TASK_FAILED,
-    TaskState.CANCELLED: Exit.TASK_CANCELLED,
-    TaskState.TIMED_OUT: Exit.TASK_TIMED_OUT,
-    TaskState.AWAITING_APPROVAL: Exit.TASK_WAITS,
-    TaskState.AWAITING_BUDGET: Exit.TASK_WAITS,
+OF_STATE: Mapping[str, Exit] = {
+    "succeeded": Exit.OK,
+    "failed": Exit.TASK_FAILED,
+    "cancelled": Exit.TASK_CANCELLED,
+    "timed_out": Exit.TASK_TIMED_OUT,
+    "awaiting_approval": Exit.TASK_WAITS,
+    "awaiting_budget": Exit.TASK_WAITS,
 }
+"""The states in which a watch is over, and how it then ends."""
+WAITING = frozenset({"awaiting_approval", "awaiting_budget"})
+"""Those in which the task is not over, but a person's turn."""
 
 
 class CliError(Exception):
     """A command cannot go on. The text says what is wrong, the advice what to do."""
 
-    def __init__(self, text: str, advice: str = "", code: Exit = Exit.FAILED) -> None:
+    def __init__(self, text: str, advice: str = "", code: Exit = Exit.FAILED, *, problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.advice = advice
         self.code = code
+        self.problem = dict(problem or {})
+        """The problem document that the server answered with, if it did (RFC 9457)."""

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from cli.context import layout
 from cli.exits import CliError, Exit
 from deploy.embedded import provision
@@ -32,7 +34,7 @@ def examine(export: Path | None = None, checkpoints: Path | None = None, key: Pa
         )
     except EntryInvalid as error:
         raise CliError(f"NOT VERIFIED: {error}") from error
-    except (OSError, KeyUnusable, NotPrivate, StoreError) as error:
+    except (OSError, KeyUnusable, NotPrivate, StoreError, ValidationError) as error:
         raise _unreadable(error) from error
 
 
@@ -50,7 +52,9 @@ def export(output: Path) -> int:
     """Write this machine's log to a new file; gives how many entries it has. Raises CliError."""
     try:
         return verify.export(_database(), output)
-    except (OSError, NotPrivate, StoreError) as error:
+    except FileExistsError as error:
+        raise CliError(f"{output} is there already.", "Name a new file.", Exit.USAGE) from error
+    except (OSError, NotPrivate, StoreError, ValidationError) as error:
         raise _unreadable(error) from error
 
 

@@ -1,68 +1,109 @@
-"""`task`: hand one in, follow it, look at what it made, take it or leave it."""
+"""`task create | list | show | log | watch`: hand one in and follow it."""
 
-import subprocess
 import sys
-from pathlib import Path
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
 
-from cli import printing, watching
-from cli.client import Json
+from cli import decisions, printing, views, watching
+from cli.client import Client, Json
 from cli.context import JsonFlag, TaskArgument, current, machine, named, task_id
-from cli.exits import CliError, Exit
-from shared.events.values import TaskState
+from cli.examples import examples
+from cli.exits import CliError, Exit, State
+from cli.text import line
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: prompts on their way to a branch.")
 
 WatchFlag = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until it ends; the exit code says how it did.")]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="NAME=VALUE", help="As wall_seconds=600, memory_mib=2048, max_cost_usd=2.5; may be repeated."),
+]
+
+MAX_PROMPT_CHARS = 1_000_000
+"""What is read of standard input; the server's own limit is lower and says so."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'task create -p web "Fix the flaky login test" --watch',
+        'task create -p web --agent claude-code --limit max_cost_usd=2 --title "Login test" - < prompt.md',
+        "task create -p web -a shell - < codemod.sh",
+    )
+)
 def create(
     prompt: Annotated[str, typer.Argument(help="What to do; `-` reads it from standard input.")],
     project: Annotated[str, typer.Option("--project", "-p", help="The project's name or id.")],
     agent: Annotated[str, typer.Option("--agent", "-a", help="`claude-code`, or `shell` (the prompt is a script).")] = "claude-code",
     model: Annotated[str | None, typer.Option(help="The model; the agent's default without it.")] = None,
     title: Annotated[str | None, typer.Option(help="The prompt's first line without it.")] = None,
+    repository: Annotated[
+        str | None, typer.Option("--repository", "-r", help="Its address or id, where the project has more than one.")
+    ] = None,
     base: Annotated[str | None, typer.Option(help="The branch to start from.")] = None,
+    limit: LimitOption = None,
     watch: WatchFlag = False,
     json_flag: JsonFlag = False,
 ) -> None:
-    """Hand in a task.
-
-    Examples: `./async-code task create -p web "Fix the flaky login test" --watch` ·
-    `./async-code task create -p web -a shell - < codemod.sh`
-    """
+    """Hand in a task. Once this answers it is not lost, whatever process dies."""
     client = current().client
+    text = sys.stdin.read(MAX_PROMPT_CHARS) if prompt == "-" else prompt
     owner = named(client, "/v1/projects", project, "project")
-    text = sys.stdin.read() if prompt == "-" else prompt
     body = {"project_id": owner["id"], "prompt": text, "agent": agent, "model": model, "title": title, "base_ref": base}
-    made = client.post("/v1/tasks", {name: value for name, value in body.items() if value is not None})
+    if repository is not None:
+        body["repository_id"] = _repository(client, owner, repository)
+    if limit:
+        body["limits"] = dict(map(_limit, limit))
+    made = client.post_once("/v1/tasks", {name: value for name, value in body.items() if value is not None})
     if machine(json_flag):
-        printing.document(made)
+        printing.documents([made])
     else:
-        printing.out.print(f"Task {made['id'][:8]} is submitted: {printing.shown(made['title'])}")
+        printing.say(f"Task {line(made['id'])[:8]} is handed in: ", (line(made["title"]), "bold"))
     if watch:
         raise typer.Exit(watching.follow(client, made["id"], as_json=machine(json_flag)))
+    if not machine(json_flag):
+        printing.say(f"Follow it with: ./async-code task watch {line(made['id'])[:8]}")
 
 
-@app.command("list")
+def _repository(client: Client, owner: Json, given: str) -> str:
+    return str(named(client, f"/v1/projects/{owner['id']}/repositories", given, "repository", "url")["id"])
+
+
+def _limit(given: str) -> tuple[str, Any]:
+    """`name=value`; which names and values there are is the server's to say."""
+    name, equals, value = given.partition("=")
+    try:
+        return name, int(value) if value.isdecimal() else float(value)
+    except ValueError as error:
+        raise CliError(
+            f"{given!r} is no limit{'' if equals else ': there is no = in it'}.", "As: --limit wall_seconds=600", Exit.USAGE
+        ) from error
+
+
+@app.command("list", epilog=examples("task list", "task list --project web --state failed", "task list --limit 1000 --json"))
 def list_tasks(
-    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, newest first.")] = 20,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Only this project's (name or id).")] = None,
+    state: Annotated[State | None, typer.Option(help="Only tasks in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
     json_flag: JsonFlag = False,
 ) -> None:
     """List your tasks, newest first."""
-    found: list[Json] = current().client.get("/v1/tasks", state=state, limit=limit)["items"]
+    client = current().client
+    project_id = named(client, "/v1/projects", project, "project")["id"] if project else None
+    found = list(islice(client.pages("/v1/tasks", project_id=project_id, state=state, limit=min(limit, 100)), limit))
     if machine(json_flag):
         printing.document(found)
+    elif not found:
+        printing.say('No tasks here. Hand one in: ./async-code task create --project NAME "What to do"')
     else:
-        rows = ([view["id"][:8], printing.state(view["state"]), view["agent"], view["title"], view["created_at"][:16]] for view in found)
+        rows = (
+            [view["id"][:8], views.state(view["state"]), view["agent"], view["title"], views.when(view["created_at"])] for view in found
+        )
         printing.table(["task", "state", "agent", "title", "created"], rows)
 
 
-@app.command()
+@app.command(epilog=examples("task show 3f2a", "task show 3f2a --json"))
 def show(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     """Show one task: state, branch, cost, and why it failed if it did."""
     client = current().client
@@ -70,85 +111,28 @@ def show(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     if machine(json_flag):
         printing.document(view)
     else:
-        printing.task(view)
+        views.task(view)
 
 
-@app.command()
+@app.command(epilog=examples("task log 3f2a", "task log 3f2a --json > log.jsonl"))
+def log(task: TaskArgument, json_flag: JsonFlag = False) -> None:
+    """Show what the agent said and did so far. As JSON: one line of output per line."""
+    client = current().client
+    for said in client.pages(f"/v1/tasks/{task_id(client, task)}/messages", key="messages", limit=500):
+        if machine(json_flag):
+            printing.documents([said])
+        else:
+            views.output(said.get("event") or {})
+
+
+@app.command(epilog=examples("task watch 3f2a", "task watch 3f2a --json"))
 def watch(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Follow a task live until it ends or waits for you; the exit code says how it did."""
+    """Follow a task live until it ends or waits for you; the exit code says how it did.
+
+    It comes back by itself after a lost connection, without a gap or a repetition. As JSON: one event per line.
+    """
     client = current().client
     raise typer.Exit(watching.follow(client, task_id(client, task), as_json=machine(json_flag)))
 
 
-@app.command()
-def diff(task: TaskArgument) -> None:
-    """Show the change as a patch (colours on a terminal, exact bytes elsewhere)."""
-    client = current().client
-    patch = client.text(f"/v1/tasks/{task_id(client, task)}/patch")
-    if sys.stdout.isatty():
-        printing.diff(patch)
-    else:
-        sys.stdout.buffer.write(patch)
-        sys.stdout.buffer.flush()
-
-
-@app.command()
-def apply(
-    task: TaskArgument,
-    directory: Annotated[
-        Path, typer.Option("--directory", "-C", help="A checkout of the repository.", file_okay=False, exists=True)
-    ] = Path(),
-) -> None:
-    """Apply the change to your own checkout, as `git apply --3way` does. Nothing is committed.
-
-    Example: `./async-code task apply 3f2a -C ~/src/web`
-    """
-    client = current().client
-    patch = client.text(f"/v1/tasks/{task_id(client, task)}/patch")
-    if not patch:
-        raise CliError("The task changed nothing.")
-    # git refuses paths that leave the tree or lie in .git; options end before anything the task could have named.
-    command = ["git", "apply", "--3way", "--whitespace=nowarn", "-"]
-    done = subprocess.run(command, cwd=directory, input=patch, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise CliError(
-            printing.clean(done.stderr.decode(errors="replace")).strip(), "Commit or stash your own changes, or check out the task's base."
-        )
-    printing.err.print(f"Applied to {printing.shown(directory.resolve())}. Look at it with: git diff --cached")
-
-
-@app.command()
-def cancel(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Stop a task, wherever it is. What it had made is kept."""
-    _act(task, "cancel", {}, "is being cancelled", json_flag=json_flag)
-
-
-@app.command()
-def approve(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Let the change that waits be pushed: exactly the tree you were shown, no other."""
-    _decide(task, "approve", "is approved", json_flag=json_flag)
-
-
-@app.command()
-def reject(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Leave the change that waits unpublished."""
-    _act(task, "reject", {}, "is rejected", json_flag=json_flag)
-
-
-def _decide(task: str, action: str, said: str, *, json_flag: bool) -> None:
-    client = current().client
-    view = client.get(f"/v1/tasks/{task_id(client, task)}")
-    tree = view.get("tree_sha")
-    if view["state"] != TaskState.AWAITING_APPROVAL or tree is None:
-        raise CliError(f"The task is {view['state']}, it waits for nobody's approval.", code=Exit.REFUSED)
-    _act(view["id"], action, {"tree_sha": tree}, said, json_flag=json_flag)
-
-
-def _act(task: str, action: str, body: Json, said: str, *, json_flag: bool) -> None:
-    client = current().client
-    whole = task_id(client, task)
-    answer = client.post(f"/v1/tasks/{whole}/{action}", body)
-    if machine(json_flag):
-        printing.document(answer)
-    else:
-        printing.out.print(f"Task {whole[:8]} {said}.")
+app.registered_commands += decisions.app.registered_commands

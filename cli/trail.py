@@ -1,6 +1,7 @@
 """`audit`: look at your own events, and verify the whole trail offline, believing nothing that a database's operator could change."""
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,10 @@ import typer
 
 from cli import printing
 from cli.context import JsonFlag, current, machine, task_id
+from cli.examples import examples
 from cli.exits import Exit
+from cli.text import count, line
+from cli.views import when
 
 app = typer.Typer(no_args_is_help=True, help="The trail: every command and event, provably complete.")
 
@@ -17,15 +21,16 @@ KeyOption = Annotated[Path | None, typer.Option(help="The verifier key that was 
 ExportOption = Annotated[Path | None, typer.Option("--export", help="Verify this export instead of this machine's database.")]
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    epilog=examples("audit verify", "audit verify --export trail.jsonl --checkpoints kept.txt --key kept.pub", "audit verify --json"),
+)
 def verify_trail(
     export: ExportOption = None, checkpoints: CheckpointsOption = None, key: KeyOption = None, json_flag: JsonFlag = False
 ) -> None:
     """Recompute the log from its entries and compare it with its signed checkpoints. Ends with 0 if it holds, 1 with what is wrong.
 
     Keep checkpoints and the key where the database's operator cannot change them, or an agreed rewriting of everything would pass.
-
-    Examples: `./async-code audit verify` · `./async-code audit verify --export trail.jsonl --checkpoints kept.txt --key kept.pub`
     """
     from cli import proof  # noqa: PLC0415 - the database's libraries would slow down every other command
 
@@ -33,27 +38,38 @@ def verify_trail(
     if machine(json_flag):
         printing.document(asdict(report))
     else:
-        printing.out.print(printing.shown(proof.describe(report)))
+        printing.say(proof.describe(report))
     raise typer.Exit(Exit.OK if report.verified else Exit.FAILED)
 
 
-@app.command("export")
-def export_trail(output: Path) -> None:
+@app.command("export", epilog=examples("audit export trail.jsonl"))
+def export_trail(
+    output: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")], json_flag: JsonFlag = False
+) -> None:
     """Write the whole log to a new file, for verifying elsewhere."""
     from cli import proof  # noqa: PLC0415 - as above
 
-    count = proof.export(output)
-    printing.err.print(f"{count} entries written to {printing.shown(output)}.")
-
-
-@app.command("list")
-def list_events(task: Annotated[str | None, typer.Option("--task", help="Only this task's.")] = None, json_flag: JsonFlag = False) -> None:
-    """List your own events as they stand in the trail."""
-    client = current().client
-    query = {"task_id": task_id(client, task)} if task else {}
-    page = client.get("/v1/audit", **query)
+    written = proof.export(output)
     if machine(json_flag):
-        printing.document(page)
+        printing.document({"file": str(output), "entries": written})
     else:
-        rows = ([entry["index"], entry["stored_at"][:19], entry["stream"], entry["type"] or entry["subject"]] for entry in page["entries"])
-        printing.table(["index", "stored", "stream", "event"], rows)
+        printing.say(f"{count(written, 'entry', 'entries')} written to {line(str(output))}.")
+
+
+@app.command("list", epilog=examples("audit list", "audit list --task 3f2a --limit 1000 --json"))
+def list_events(
+    task: Annotated[str | None, typer.Option("--task", help="Only this task's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, oldest first.")] = 200,
+    json_flag: JsonFlag = False,
+) -> None:
+    """List your own events as they stand in the trail, oldest first."""
+    client = current().client
+    whole = task_id(client, task) if task else None
+    found = list(islice(client.pages("/v1/audit", key="entries", task_id=whole, limit=min(limit, 500)), limit))
+    if machine(json_flag):
+        printing.document(found)
+        return
+    rows = ([entry["index"], when(entry["stored_at"]), entry["stream"], entry["type"] or entry["subject"]] for entry in found)
+    printing.table(["index", "stored", "stream", "event"], rows)
+    if len(found) == limit:
+        printing.note(f"There may be more: --limit {limit * 5}")

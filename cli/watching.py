@@ -1,43 +1,82 @@
 """Watching a task: what is printed while it goes on, and when a person has seen enough."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from cli import events, printing
+from cli import events, printing, views
 from cli.client import Client, Json
-from cli.exits import OF_STATE, Exit
-from shared.events.values import TaskState
+from cli.events import ServerEvent
+from cli.exits import OF_STATE, WAITING, CliError, Exit
+from cli.text import line
 
 
 def follow(client: Client, whole: str, *, as_json: bool) -> int:
     """Print a task's events until it ends or waits for a person; gives the exit code that says which."""
-    for event in events.follow(client, whole):
-        if as_json:
-            printing.document({"event": event.name, "id": event.id, "data": event.data})
-        else:
-            _print(event)
-        state = _state(event)
-        if state in OF_STATE:
-            break
-    view = client.get(f"/v1/tasks/{whole}")
+    try:
+        view = _until_over(client, whole, _document if as_json else _Shown(), _say_lost)
+    except KeyboardInterrupt:
+        if not as_json:
+            printing.note(f"The task goes on. Come back with: ./async-code task watch {whole[:8]}")
+        raise
     if not as_json:
-        printing.task(view)
-    return int(OF_STATE.get(TaskState(view["state"]), Exit.FAILED))
+        printing.say()
+        views.task(view)
+    return int(OF_STATE.get(str(view.get("state")), Exit.FAILED))
 
 
 def silently(client: Client, whole: str) -> Json:
     """Wait until a task ends or waits for a person; gives the task."""
-    for event in events.follow(client, whole):
-        if _state(event) in OF_STATE:
+    return _until_over(client, whole, lambda _event: None, lambda _failure: None)
+
+
+def _until_over(client: Client, whole: str, take: Callable[[ServerEvent], None], on_loss: Callable[[CliError], None]) -> Json:
+    """Until the stream's `end`, so that everything the agent said is out; a task that waits for a person has no end yet."""
+    for event in events.follow(client, whole, on_loss=on_loss):
+        take(event)
+        if event.name == "end":
+            return cast("Json", event.data)
+        if _state(event) in WAITING:
             break
     return client.get(f"/v1/tasks/{whole}")
 
 
-def _state(event: events.ServerEvent) -> Any:
-    return event.data.get("state") if event.name in {"snapshot", "state"} else None
+def _state(event: ServerEvent) -> str:
+    return str(_part(event.data, "state")) if event.name in {"snapshot", "state"} else ""
 
 
-def _print(event: events.ServerEvent) -> None:
-    if event.name == "output":
-        printing.output(event.data["event"])
-    elif event.name in {"snapshot", "state"}:
-        printing.out.print(f"[bold]{printing.state(str(event.data['state']))}[/bold]")
+def _part(data: Any, name: str) -> Any:
+    """A field of something a server sent, which may not be what it should be."""
+    return cast("Json", data).get(name) if isinstance(data, dict) else None
+
+
+def _document(event: ServerEvent) -> None:
+    printing.documents([{"event": event.name, "id": event.id, "data": event.data}])
+
+
+def _say_lost(failure: CliError) -> None:
+    printing.note((f"{failure} Trying again for a minute.", "yellow"))
+
+
+class _Shown:
+    """Prints events for a person."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __call__(self, event: ServerEvent) -> None:
+        if event.name == "output":
+            said = _part(event.data, "event")
+            if isinstance(said, dict):
+                views.output(cast("Json", said))
+        elif event.name == "snapshot":
+            if self._begun:
+                printing.note("Some of what came next is not kept any more; it goes on with what is.")
+            else:
+                printing.say((line(str(_part(event.data, "title") or "")), "bold"))
+            self._begun = True
+            self._say_state(event)
+        elif event.name == "state":
+            self._say_state(event)
+
+    def _say_state(self, event: ServerEvent) -> None:
+        printing.out.print("●", views.state(_state(event)))

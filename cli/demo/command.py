@@ -4,12 +4,13 @@ import os
 
 import typer
 
+from cli.examples import examples
 from cli.exits import Exit
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("demo", "demo  # with ANTHROPIC_API_KEY set: on the real model"))
 def demo() -> None:
     """Try everything: set the system up, let a script and Claude Code fix a failing test, show what came of it, and leave the stack up.
 
@@ -25,7 +26,7 @@ def demo() -> None:
     stored = settings.load(here.settings)
     wanted = plan.variables()
     if daemon.running(here) and any(stored.get(name.removeprefix(settings.PREFIX)) != value for name, value in wanted.items()):
-        printing.err.print("The stack runs with other settings; it is started anew with those of the demo.")
+        printing.note("The stack runs with other settings; it is started anew with those of the demo.")
         commands.down()
     os.environ.update(wanted)
     if commands.up() != 0:

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import printing, proof, watching
+from cli import printing, proof, views, watching
 from cli.account import generated_user
 from cli.client import Client, Json
 from cli.context import Context, layout
 from cli.demo import model, repository
 from cli.exits import CliError, Exit
+from cli.text import line
 from deploy.embedded import users
 
 PROJECT = "demo"
@@ -65,14 +66,14 @@ def tell(context: Context, real_key: str | None) -> None:
 
 
 def _heading(text: str) -> None:
-    printing.out.print(f"\n[bold]{printing.shown(text)}[/bold]")
+    printing.say(("\n" + text, "bold"))
 
 
 @contextmanager
 def _step(text: str) -> Generator[None]:
     begun = time.monotonic()
     yield
-    printing.out.print(f"[green]✓[/green] {printing.shown(text)} [dim]({time.monotonic() - begun:.1f} s)[/dim]")
+    printing.say(("✓ ", "green"), text, (f" ({time.monotonic() - begun:.1f} s)", "dim"))
 
 
 def _project(client: Client, url: str) -> Json:
@@ -100,7 +101,7 @@ def _fix(client: Client, project: Json, agent: str, prompt: str, heading: str) -
         raise CliError(
             f"The task ended otherwise than the demo expects ({Exit(code).name}).", f"./async-code task show {task['id'][:8]}", Exit(code)
         )
-    printing.diff(client.text(f"/v1/tasks/{task['id']}/patch"))
+    views.diff(client.text(f"/v1/tasks/{task['id']}/patch"))
     return client.get(f"/v1/tasks/{task['id']}")
 
 
@@ -122,19 +123,17 @@ def _passes(client: Client, project: Json, fixed: Json) -> None:
 
 
 def _proved(client: Client, done: list[Json]) -> None:
-    last = max(entry["index"] for view in done for entry in client.get("/v1/audit", task_id=view["id"])["entries"])
+    last = max(entry["index"] for view in done for entry in client.pages("/v1/audit", key="entries", task_id=view["id"], limit=500))
     with _step("Recomputed from its entries, it agrees with its signed checkpoints"):
         report = proof.wait_sealed(last)
         if not report.verified or report.sealed <= last:
             raise CliError("The trail does not hold.", "./async-code audit verify")
-    printing.out.print(f"  {printing.shown(proof.describe(report))}")
+    printing.say("  ", proof.describe(report))
 
 
 def _farewell(context: Context, done: list[Json]) -> None:
     email, _password = generated_user()
     costs = ", ".join(f"{view['agent']} ${view['usage']['cost_usd']:.4f}" for view in done)
-    printing.out.print(f"\n[bold]Done.[/bold] Cost: {costs}.")
-    printing.out.print(
-        f"The stack is up at {context.server}. You are signed in as {printing.shown(email)};\nthe password is in {layout().sign_in}."
-    )
-    printing.out.print("Go on with: ./async-code task list    Stop it with: ./async-code down")
+    printing.say(("\nDone.", "bold"), f" Cost: {costs}.")
+    printing.say(f"The stack is up at {context.server}. You are signed in as {line(email)};\nthe password is in {layout().sign_in}.")
+    printing.say("Go on with: ./async-code task list    Stop it with: ./async-code down")

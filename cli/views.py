@@ -1,0 +1,131 @@
+"""Tasks, what agents say, and patches, as a person sees them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from cli import printing
+from cli.client import Json
+from cli.exits import WAITING
+from cli.text import block, clean, count, cut, line
+
+_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "timed_out": "red",
+    "cancelled": "yellow",
+    "awaiting_approval": "magenta",
+    "awaiting_budget": "magenta",
+    "running": "cyan",
+}
+_HELD = {"policy": "the project asks for every change", "protected_paths": "it touches files that CI or review rules depend on"}
+
+_MAX_COLUMNS = 2_000
+_MAX_LINES = 400
+_MAX_RESULT_LINES = 12
+"""What a tool said is for the agent; a person sees how it begins. `--json` has all of it."""
+
+
+def state(name: str) -> Text:
+    """A task's state in its colour."""
+    return printing.styled((line(name.replace("_", " ")), _STYLES.get(name, "")))
+
+
+def when(moment: str | None) -> str:
+    """A time of the API in this machine's time zone, to the minute."""
+    try:
+        return datetime.fromisoformat(moment or "").astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return line(moment or "")
+
+
+def task(view: Json) -> None:
+    """One task for a person."""
+    name = str(view.get("state", ""))
+    printing.say((line(str(view.get("title", ""))), "bold"), "  ", (line(name.replace("_", " ")), _STYLES.get(name, "")))
+    for label, value in _facts(view):
+        printing.say(f"  {label:<9} ", line(value, 400))
+    failure: Json = view.get("failure") or {}
+    if failure:
+        printing.say("  why       ", (line(str(failure.get("message", ""))), "red"))
+        printing.say("            ", line(str(failure.get("advice", ""))))
+    if name in WAITING:
+        short = line(str(view["id"]))[:8]
+        printing.say("  next      look at it:  ", (f"./async-code task diff {short}", "bold"))
+        printing.say("            then:        ", (f"./async-code task approve {short}", "bold"), "  or reject it")
+
+
+def _facts(view: Json) -> Iterator[tuple[str, str]]:
+    yield "task", str(view["id"])
+    yield "agent", " · ".join(str(part) for part in (view.get("agent"), view.get("model")) if part)
+    yield "branch", str(view.get("branch") or "")
+    if view.get("commit_sha"):
+        yield "commit", str(view["commit_sha"])
+    elif view.get("outcome") == "no_changes":
+        yield "commit", "none: the agent changed nothing"
+    yield from _change(view.get("change") or {})
+    usage: Json = view.get("usage") or {}
+    if usage.get("requests"):
+        yield "cost", f"${usage['cost_usd']:.4f} ({usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out)"
+    yield "created", when(view.get("created_at"))
+    if seconds := _seconds(view.get("started_at"), view.get("ended_at")):
+        yield "took", seconds
+
+
+def _change(change: Json) -> Iterator[tuple[str, str]]:
+    if not change:
+        return
+    protected = int(change.get("protected_files") or 0)
+    note = f", {count(protected, 'protected file')} among them" if protected else ""
+    yield "change", f"{count(int(change['files']), 'file')}, +{change['additions']} -{change['deletions']}{note}"
+    if reason := change.get("held_reason"):
+        yield "waits", _HELD.get(str(reason), str(reason))
+
+
+def _seconds(begun: Any, ended: Any) -> str:
+    try:
+        return f"{(datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds():.1f} s"
+    except (TypeError, ValueError):
+        return ""
+
+
+def output(event: Json) -> None:
+    """One thing an agent said or did, set in from the first column, where only we write."""
+    kind, given = str(event.get("kind", "")), str(event.get("text") or "")
+    if kind == "tool_call":
+        printing.indented(f"→ {line(str(event.get('name', '')))} {block(given, lines=_MAX_RESULT_LINES, columns=_MAX_COLUMNS)}", "cyan")
+    elif kind == "tool_result":
+        printing.indented(block(given.rstrip("\n"), lines=_MAX_RESULT_LINES, columns=_MAX_COLUMNS), "dim", by=4)
+    elif kind == "status":
+        printing.indented(f"· {line(given)}", "blue")
+    elif given:
+        printing.indented(block(given.rstrip("\n"), lines=_MAX_LINES, columns=_MAX_COLUMNS))
+
+
+_LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+_BINARY = "GIT binary patch"
+
+
+def diff(patch: bytes) -> None:
+    """A patch in colours. Lines are cut where nobody reads on, and say so; the exact bytes come with `> file`."""
+    for text, style in _diff_lines(patch.decode(errors="replace").removesuffix("\n")):
+        printing.say((cut(text, _MAX_COLUMNS), style))
+
+
+def _diff_lines(patch: str) -> Iterator[tuple[str, str]]:
+    header = binary = False
+    for raw in patch.split("\n"):
+        text = clean(raw)
+        if text.startswith("diff --git "):
+            header, binary = True, False
+        elif text.startswith("@@"):
+            header = binary = False
+        elif binary:
+            continue
+        elif header and text == _BINARY:
+            binary = True
+            yield "(binary content)", "dim"
+            continue
+        yield text, "bold" if header else _LINE_STYLES.get(text[:1], "")
