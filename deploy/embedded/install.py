@@ -82,8 +82,9 @@ def _copy_code(checkout: Path, target: Path, python: str) -> None:
             shutil.copytree(checkout / top, target / top, ignore=_SKIPPED)
     for path in target.rglob("*"):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-    # The services cannot write here, so nobody else would ever store the compiled form.
-    subprocess.run([python, "-m", "compileall", "-q", str(target)], check=True, timeout=300)
+    # The services cannot write here, so nobody else would ever store the compiled form. A file that does not compile is the matter of
+    # whoever imports it.
+    subprocess.run([python, "-m", "compileall", "-q", str(target)], check=False, capture_output=True, timeout=300)
 
 
 def _link_readable(source: str, target: str) -> str:
