@@ -5,6 +5,7 @@ not be left open by forgetting something. It must never let an exception's text 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ SECURITY_HEADERS: Final = {
 }
 PUBLIC: Final = frozenset({"/", "/v1/auth", "/v1/openapi.json"})
 """Read by anyone: where to sign in, and how to talk to us."""
+_DISCARD_FACTOR: Final = 4
+_DISCARD_SECONDS: Final = 2.0
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 log = structlog.get_logger(__name__)
@@ -96,6 +99,7 @@ class Edge:
         headers = Headers(scope=scope)
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limits.max_bytes:
+            await self._discard(receive)
             raise self._too_large()
         try:
             async with asyncio.timeout(self._limits.timeout_seconds):
@@ -116,8 +120,20 @@ class Edge:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._limits.max_bytes:
+                await self._discard(receive)
                 raise self._too_large()
         return bytes(body)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Take some of what a client is still sending: closing on it would reset the connection, and our answer would be lost with it."""
+        left = _DISCARD_FACTOR * self._limits.max_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return
+                    left -= len(message["body"])
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is over {self._limits.max_bytes} bytes.", headers={"Connection": "close"})

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from services.gateway.errors import Unavailable
 from services.gateway.settings import Settings
 from services.gateway.tasks.watching import Streams
 from services.gateway.tokens import Caller
@@ -29,6 +30,11 @@ class Parts:
     keys: Mapping[Purpose, PublicKey]
     """The key of the one service that uses a credential of this purpose: what it seals, this process cannot open."""
     streams: Streams
+
+    def require_bus(self) -> None:
+        """Raise Unavailable at once while NATS is away: what only the bus holds would be waited for in vain."""
+        if not self.bus.nats.is_connected:
+            raise Unavailable
 
 
 def _parts(request: Request) -> Parts:

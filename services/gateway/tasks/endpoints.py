@@ -96,6 +96,7 @@ async def events(parts: PartsOf, caller: CallerOf, task_id: TaskId, last_event_i
     stored = await load(parts, caller, task_id)
     where = position.subjects(caller.owner, task_id)
     place = position.parse(last_event_id) if last_event_id else None
+    parts.require_bus()
     if place is not None:
         await position.check(parts.bus.read, where, place, stored.progress)
     pace = Pace(parts.settings.stream_heartbeat_seconds)

@@ -4,6 +4,7 @@ Streams read the facts themselves and are a moment ahead of the table. Whoever h
 request, nor be refused because of it.
 """
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -17,6 +18,8 @@ from shared.events import catalogue
 from shared.events.ids import OwnerId
 
 BATCH: Final = 64
+PATIENCE_SECONDS: Final = 1.0
+"""Reading waits out short outages by itself, which is longer than somebody waits who has an answer already."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +27,9 @@ log = structlog.get_logger(__name__)
 async def fresh(read: Read, owner: OwnerId, stored: Stored) -> Stored:
     """The task with every fact that is stored by now; as the table knows it where the facts cannot be read."""
     try:
-        return await _folded(read, position.subjects(owner, stored.task.id).facts, stored)
-    except Transient as error:  # the read model is for just this: the API answers while NATS does not
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await _folded(read, position.subjects(owner, stored.task.id).facts, stored)
+    except (Transient, TimeoutError) as error:  # the read model is for just this: the API answers while NATS does not
         log.warning("facts_unreadable", task_id=stored.task.id, reason=type(error).__name__)
         return stored
 

@@ -26,6 +26,7 @@ async def history(
     """What the agent said and did, in order; while it runs, so far."""
     view = (await load(parts, caller, task_id)).progress.view
     place = messages.parse(cursor) if cursor else messages.Place()
+    parts.require_bus()
     if view.transcript is None:
         return await messages.from_stream(parts.bus.read, position.subjects(caller.owner, task_id), place, limit)
     transcript = await parts.blobs.get_bytes(view.transcript, parts.settings.max_transcript_bytes)
@@ -38,6 +39,7 @@ async def changes(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response
     view = (await load(parts, caller, task_id)).progress.view
     if view.changes is None:
         raise NotYet("The task has no stored change, or none yet.")
+    parts.require_bus()
     # As git wrote it: parsing megabytes to write the same again would only cost time.
     document = await parts.blobs.get_bytes(view.changes, parts.settings.max_changes_bytes)
     return Response(document, media_type="application/json")
@@ -49,6 +51,7 @@ async def patch(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response:
     view = (await load(parts, caller, task_id)).progress.view
     if view.patch is None:
         raise NotYet("The task has no stored change, or none yet.")
+    parts.require_bus()
     content = await parts.blobs.get_bytes(view.patch, parts.settings.max_changes_bytes)
     disposition = {"content-disposition": f'attachment; filename="{task_id}.patch"'}
     # No charset: a patch holds the files' own bytes.

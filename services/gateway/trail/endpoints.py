@@ -21,6 +21,7 @@ async def entries(
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
 ) -> Trail:
     """Your events and those of your tasks, oldest first."""
+    parts.require_bus()
     after = -1 if cursor is None else int(cursor)
     found = await parts.bus.ask(AskTrail(owner=caller.owner, task_id=task_id, after=after, limit=limit))
     following = None if found.next_after is None else str(found.next_after)
@@ -30,5 +31,6 @@ async def entries(
 @router.get("/checkpoint")
 async def checkpoint(parts: PartsOf, _caller: CallerOf) -> SignedCheckpoint:
     """The newest signed checkpoint, to verify the trail against."""
+    parts.require_bus()
     found = await parts.bus.ask(AskCheckpoint())
     return SignedCheckpoint(note=found.note)

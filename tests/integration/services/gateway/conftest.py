@@ -14,7 +14,7 @@ __all__ = ["nats_server"]
 
 @pytest.fixture
 async def gateway(nats_server: NatsServer, database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with auth_server(database, tmp_path) as auth:
+    with auth_server(database, tmp_path) as auth:
         running = Gateway(nats_server, database, auth, tmp_path)
         await running.start()
         try:

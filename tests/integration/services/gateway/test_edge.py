@@ -221,6 +221,11 @@ async def test_while_a_part_is_away_it_is_said_so(gateway: Gateway, ada: Person)
     is_problem(await ada.http.get("/v1/audit"), 503, "unavailable")
     is_problem(await ada.http.get("/v1/audit/checkpoint"), 503, "unavailable")
     task = await ada.task()
+    await gateway.nats.kill()
+    assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
+    assert (await ada.post(f"/v1/tasks/{task.id}/cancel"))["id"] == task.id
+    is_problem(await ada.http.get(f"/v1/tasks/{task.id}/messages"), 503, "unavailable")
+    await gateway.nats.restart()
     gateway.database.server.kill()
     try:
         answer = await ada.http.get(f"/v1/tasks/{task.id}")
