@@ -14,6 +14,7 @@ from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
 SHELL_SECRET = "planted-in-the-operators-shell"
+CONTROL = "planted-as-a-control-and-no-secret"
 SECRETS = (GIT_TOKEN, MODEL_KEY, SHELL_SECRET)
 
 
@@ -54,7 +55,7 @@ def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> Js
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; grep -rs planted /home /tmp /run /etc /base | head -c 10000"
     )
     model.model.steps[:] = [Call("Bash", {"command": f"{look}; echo changed > changed; sleep 3", "description": "look"}), Say("Seen.")]
-    task = person.task(project, "Look around", agent="claude-code")
+    task = person.task(project, "Look around", agent="claude-code", title=CONTROL)
     next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["kind"] == "tool_call")
     for container in stack.containers():
         assert _found(_docker("inspect", container)) == set()
@@ -76,7 +77,8 @@ def test_no_secret_is_written_or_shown_anywhere(stack: Stack, person: Person, wo
             if path.is_file() and not path.is_symlink()
         }
         assert {path: secrets for path, secrets in found.items() if secrets} == {}
-        assert len(found) > 100
+        # The search sees what is there: the title is stored in plain text.
+        assert any(CONTROL.encode() in path.read_bytes() for path in stack.root.rglob("*") if path.is_file() and not path.is_symlink())
     finally:
         stack.up()
     shown = (
