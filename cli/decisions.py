@@ -73,7 +73,9 @@ def approve(
     view = client.get(f"/v1/tasks/{whole}")
     if view.get("state") != "awaiting_approval" or not view.get("tree_sha"):
         said = line(str(view.get("state")).replace("_", " "))
-        raise CliError(f"The task is {said}: it waits for nobody's approval.", f"See: ./async-code task show {whole[:8]}", Exit.REFUSED)
+        raise CliError(
+            f"The task waits for nobody's approval: its state is {said}.", f"See: ./async-code task show {whole[:8]}", Exit.REFUSED
+        )
     _act(client, whole, "approve", {"tree_sha": tree or view["tree_sha"]}, "is approved: its branch is being pushed", json_flag=json_flag)
 
 

@@ -22,6 +22,7 @@ _ADVICE: Mapping[str, str] = {
     "not-yet": "Watch it with: ./async-code task watch",
     "gone": "It is not kept any more.",
     "wrong-state": "See: ./async-code task show",
+    "invalid": "",
     "unsupported-media-type": "Is this the right version of the command line for that server?",
 }
 """The API's advice is for programs; here it is said for a person, by the last part of the problem's type."""

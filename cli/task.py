@@ -59,7 +59,7 @@ def create(
     if machine(json_flag):
         printing.documents([made])
     else:
-        printing.say(f"Task {line(made['id'])[:8]} is handed in: ", (line(made["title"]), "bold"))
+        printing.say(f"Task {line(made['id'])[:8]} is handed in", *(() if watch else (": ", (line(made["title"], 120), "bold"))))
     if watch:
         raise typer.Exit(watching.follow(client, made["id"], as_json=machine(json_flag)))
     if not machine(json_flag):
@@ -118,11 +118,12 @@ def show(task: TaskArgument, json_flag: JsonFlag = False) -> None:
 def log(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     """Show what the agent said and did so far. As JSON: one line of output per line."""
     client = current().client
+    output = views.Output()
     for said in client.pages(f"/v1/tasks/{task_id(client, task)}/messages", key="messages", limit=500):
         if machine(json_flag):
             printing.documents([said])
         else:
-            views.output(said.get("event") or {})
+            output.show(said.get("event") or {})
 
 
 @app.command(epilog=examples("task watch 3f2a", "task watch 3f2a --json"))

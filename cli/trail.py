@@ -69,7 +69,10 @@ def list_events(
     if machine(json_flag):
         printing.document(found)
         return
-    rows = ([entry["index"], when(entry["stored_at"]), entry["stream"], entry["type"] or entry["subject"]] for entry in found)
+    rows = (
+        [entry["index"], when(entry["stored_at"], "%Y-%m-%d %H:%M:%S"), entry["stream"], entry["type"] or entry["subject"]]
+        for entry in found
+    )
     printing.table(["index", "stored", "stream", "event"], rows)
     if len(found) == limit:
         printing.note(f"There may be more: --limit {limit * 5}")

@@ -33,10 +33,10 @@ def state(name: str) -> Text:
     return printing.styled((line(name.replace("_", " ")), _STYLES.get(name, "")))
 
 
-def when(moment: str | None) -> str:
-    """A time of the API in this machine's time zone, to the minute."""
+def when(moment: str | None, form: str = "%Y-%m-%d %H:%M") -> str:
+    """A time of the API in this machine's time zone."""
     try:
-        return datetime.fromisoformat(moment or "").astimezone().strftime("%Y-%m-%d %H:%M")
+        return datetime.fromisoformat(moment or "").astimezone().strftime(form)
     except ValueError:
         return line(moment or "")
 
@@ -44,7 +44,7 @@ def when(moment: str | None) -> str:
 def task(view: Json) -> None:
     """One task for a person."""
     name = str(view.get("state", ""))
-    printing.say((line(str(view.get("title", ""))), "bold"), "  ", (line(name.replace("_", " ")), _STYLES.get(name, "")))
+    printing.say((line(str(view.get("title", "")), 120), "bold"), "  ", (line(name.replace("_", " ")), _STYLES.get(name, "")))
     for label, value in _facts(view):
         printing.say(f"  {label:<9} ", line(value, 400))
     failure: Json = view.get("failure") or {}
@@ -91,9 +91,22 @@ def _seconds(begun: Any, ended: Any) -> str:
         return ""
 
 
-def output(event: Json) -> None:
-    """One thing an agent said or did, set in from the first column, where only we write."""
-    kind, given = str(event.get("kind", "")), str(event.get("text") or "")
+class Output:
+    """What an agent says and does, set in from the first column, where only we write."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def show(self, event: Json) -> None:
+        """One event. Agents end by saying their last message once more: it is shown once."""
+        kind, text = str(event.get("kind", "")), str(event.get("text") or "")
+        if kind != "result" or text != self._said:
+            _output(event, kind, text)
+        if kind == "message":
+            self._said = text
+
+
+def _output(event: Json, kind: str, given: str) -> None:
     if kind == "tool_call":
         printing.indented(f"→ {line(str(event.get('name', '')))} {block(given, lines=_MAX_RESULT_LINES, columns=_MAX_COLUMNS)}", "cyan")
     elif kind == "tool_result":

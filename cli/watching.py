@@ -62,19 +62,21 @@ class _Shown:
 
     def __init__(self) -> None:
         self._begun = False
+        self._output = views.Output()
 
     def __call__(self, event: ServerEvent) -> None:
         if event.name == "output":
             said = _part(event.data, "event")
             if isinstance(said, dict):
-                views.output(cast("Json", said))
+                self._output.show(cast("Json", said))
         elif event.name == "snapshot":
             if self._begun:
                 printing.note("Some of what came next is not kept any more; it goes on with what is.")
             else:
-                printing.say((line(str(_part(event.data, "title") or "")), "bold"))
+                printing.say((line(str(_part(event.data, "title") or ""), 120), "bold"))
             self._begun = True
-            self._say_state(event)
+            if _state(event) not in OF_STATE:
+                self._say_state(event)
         elif event.name == "state":
             self._say_state(event)
 
