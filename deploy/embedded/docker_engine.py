@@ -5,6 +5,7 @@ A second engine beside a running one takes down its networks, so the question "d
 
 import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from deploy.embedded.identity import Identity
 from deploy.embedded.state import Layout, default_root
+from deploy.embedded.users import DOCKER_SOCKET
 
 WAIT_SECONDS = 60
+# What an engine needs to pull an image. It outlives the shell that `up` was typed in, whose keys are none of its business.
+_PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class NoEngine(RuntimeError):
@@ -37,13 +41,26 @@ def ensure(layout: Layout) -> None:
     if answers():
         return
     if os.geteuid() != 0:
-        raise NoEngine("no Docker engine answers. Start one as root (systemctl start docker), and let this user use it (group docker).")
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        raise NoEngine(advice(user, runs=DOCKER_SOCKET.is_socket(), allowed=os.access(DOCKER_SOCKET, os.W_OK)))
     if _systemd():
         print("starting docker (systemctl start docker)", file=sys.stderr)
         subprocess.run(["/usr/bin/systemctl", "start", "docker"], check=False, timeout=WAIT_SECONDS)
+        _wait(layout, None)
     else:
-        _start(layout)
-    _wait(layout)
+        _wait(layout, _start(layout))
+
+
+def advice(user: str, *, runs: bool, allowed: bool) -> str:
+    """What somebody other than root has to have done: only root starts an engine or opens one to a user."""
+    if not runs:
+        return "no Docker engine runs. Have it started: sudo systemctl start docker (without systemd: sudo dockerd)"
+    if allowed:
+        return "the Docker engine does not answer. Have it started again: sudo systemctl restart docker"
+    return (
+        f"{user} may not use the Docker engine. Run: sudo usermod --append --groups docker {user}, then sign in anew. "
+        "Who may use it is as good as root on this machine."
+    )
 
 
 def stop_ours(layout: Layout) -> bool:
@@ -61,21 +78,28 @@ def _systemd() -> bool:
     return Path("/run/systemd/system").is_dir() and Path("/usr/bin/systemctl").exists()
 
 
-def _start(layout: Layout) -> None:
+def _start(layout: Layout) -> "subprocess.Popen[bytes]":
     engine = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     if engine is None:
         raise NoEngine("no Docker engine answers and dockerd is not installed: apt-get install docker.io iptables")
     layout.docker.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = layout.docker / "dockerd.log"
     print(f"starting dockerd (log: {log})", file=sys.stderr)
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     with log.open("ab") as output:
-        process = subprocess.Popen([engine], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/")
+        process = subprocess.Popen(
+            [engine], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/", env=environment
+        )
     _pid_file(layout).write_text(Identity.of(process.pid).text())
+    return process
 
 
-def _wait(layout: Layout) -> None:
+def _wait(layout: Layout, started: "subprocess.Popen[bytes] | None") -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not answers():
+        if started is not None and started.poll() is not None:
+            _pid_file(layout).unlink(missing_ok=True)
+            raise NoEngine(f"dockerd ended with {started.returncode}; see {layout.docker / 'dockerd.log'}")
         if time.monotonic() > deadline:
             raise NoEngine(
                 f"the Docker engine does not answer after {WAIT_SECONDS} s; see {layout.docker / 'dockerd.log'} or journalctl -u docker"

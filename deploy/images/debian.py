@@ -17,7 +17,7 @@ def build(tag: str, settings: ImageSettings) -> None:
     """Makes the image `tag`. Needs root, debootstrap and the Debian mirror."""
     debootstrap = steps.need("debootstrap", "apt-get install debootstrap, or set IMAGES_BASE_IMAGE")
     if os.geteuid() != 0:
-        raise ToolMissing("building a Debian base needs root: run as root once, or set IMAGES_BASE_IMAGE")
+        raise ToolMissing("building a Debian base needs root. Run once: sudo ./async-code images (or set IMAGES_BASE_IMAGE)")
     with tempfile.TemporaryDirectory(prefix="async-code-debian-") as directory:
         root = Path(directory) / "root"
         include = "--include=" + ",".join(recipe.packages())
