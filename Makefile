@@ -3,7 +3,7 @@ PY := .venv/bin
 GROUPS := shared gateway scheduler git runner audit cli embedded tools
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: check test lock format
+.PHONY: check test bare lock format
 
 check: ## everything that needs no server
 	$(PY)/ruff check .
@@ -14,6 +14,9 @@ check: ## everything that needs no server
 
 test: ## everything
 	./async-code test
+
+bare: ## the demo on a bare Debian, made by debootstrap beside the running Docker engine (as root; minutes)
+	tests/bare/run
 
 format:
 	$(PY)/ruff check --fix .
