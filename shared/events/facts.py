@@ -12,6 +12,8 @@ from shared.events.values import BlobRef, Outcome, Purpose, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._/@$-]{0,256}$")]
+"""A name that a machine made: no room for what a person or an agent wrote."""
 ServiceName = Literal["gateway", "scheduler", "git", "runner", "audit"]
 
 
@@ -109,8 +111,8 @@ class RunStarted(Fact):
     TYPE: ClassVar[str] = "run.started.v1"
     run_id: RunId
     fence: Fence
-    runner_id: str
-    image_digest: str
+    runner_id: Name
+    image_digest: Name
 
 
 class RunCheckpointed(Fact):
@@ -210,9 +212,9 @@ class CommandDeadLettered(Fact):
 
     TYPE: ClassVar[str] = "command.dead_lettered.v1"
     service: ServiceName
-    command_type: str
+    command_type: Name
     command_id: EventId | None = None
-    stream: str
+    stream: Name
     stream_sequence: Count
     reason: Literal["invalid", "refused", "exhausted", "max_deliveries"]
 
