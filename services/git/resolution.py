@@ -21,6 +21,7 @@ Network = IPv4Network | IPv6Network
 
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052 §2.1, RFC 8215
 _COMPATIBLE = IPv6Network("::/96")  # RFC 4291 §2.5.5.1: deprecated, yet is_global of Python 3.11 calls ::127.0.0.1 public
+_NOT_COMPATIBLE = frozenset({IPv6Address("::"), IPv6Address("::1")})  # RFC 4291 §2.5.2, §2.5.3: addresses of their own
 _RELAY = IPv4Network("192.88.99.0/24")  # RFC 7526: 6to4 relays, withdrawn
 _SITE_LOCAL = IPv6Network("fec0::/10")  # RFC 3879: withdrawn, yet is_global of Python 3.11 calls it public
 
@@ -55,7 +56,8 @@ def carried(address: Address) -> tuple[IPv4Address, ...]:
         return (address.sixtofour,)
     if address.teredo is not None:
         return address.teredo
-    if address in _COMPATIBLE or any(address in network for network in _NAT64):
+    compatible = address in _COMPATIBLE and address not in _NOT_COMPATIBLE
+    if compatible or any(address in network for network in _NAT64):
         return (IPv4Address(int(address) & 0xFFFF_FFFF),)
     return ()
 

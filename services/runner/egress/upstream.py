@@ -19,21 +19,46 @@ class AddressRefused(OSError):
     """The upstream's name resolves to an address outside the public internet and outside `EGRESS_ALLOW_NETWORKS`."""
 
 
+_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))  # RFC 6052 §2.1, RFC 8215
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 §2.5.5.1: deprecated, yet is_global of Python 3.11 calls ::127.0.0.1 public
+_NOT_COMPATIBLE = frozenset({ipaddress.IPv6Address("::"), ipaddress.IPv6Address("::1")})  # RFC 4291 §2.5.2, §2.5.3: addresses of their own
+_RELAY = ipaddress.IPv4Network("192.88.99.0/24")  # RFC 7526: 6to4 relays, withdrawn
+_SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")  # RFC 3879: withdrawn, yet is_global of Python 3.11 calls it public
+
+
 def permitted(address: str, allowed: Sequence[_Network]) -> bool:
-    """Whether a connection to this address may be made. IPv4 inside IPv6 is judged as what it reaches (RFC 4291, 6052, 3056, 4380)."""
-    real = _unwrapped(ipaddress.ip_address(address))
-    return real.is_global or any(real in network for network in allowed if network.version == real.version)
+    """Whether a connection to this address may be made.
+
+    IPv4 inside IPv6 is judged as what it reaches. The git service follows the same rules, and a test holds the two together: services
+    share no code.
+    """
+    return _permitted(ipaddress.ip_address(address.partition("%")[0]), allowed)
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+def _permitted(address: _Address, allowed: Sequence[_Network]) -> bool:
+    if inner := _carried(address):
+        return all(_permitted(each, allowed) for each in inner)
+    if any(address in network for network in allowed):
+        return True
+    if address in _RELAY or address in _SITE_LOCAL:
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-def _unwrapped(address: _Address) -> _Address:
+def _carried(address: _Address) -> tuple[ipaddress.IPv4Address, ...]:
+    """The IPv4 addresses inside: v4-mapped and v4-compatible (RFC 4291), 6to4 (RFC 3056), Teredo's both (RFC 4380), NAT64 (RFC 6052)."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
+        return ()
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address.teredo is not None:
+        return address.teredo
+    compatible = address in _COMPATIBLE and address not in _NOT_COMPATIBLE
+    if compatible or any(address in network for network in _NAT64):
+        return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
+    return ()
 
 
 class CheckedResolver(AbstractResolver):

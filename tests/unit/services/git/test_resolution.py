@@ -29,6 +29,7 @@ def test_public_addresses_are_allowed(text: str) -> None:
 
 def test_the_operator_opens_a_network() -> None:
     opened = (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("fd00::/8"))
+    assert resolution.is_allowed(ipaddress.ip_address("::1"), (ipaddress.ip_network("::1/128"),))
     for text in ("10.1.2.3", "fd12::1", "::ffff:10.1.2.3"):
         assert resolution.is_allowed(ipaddress.ip_address(text), opened)
     for text in ("10.2.0.1", "127.0.0.1", "::1"):

@@ -30,6 +30,16 @@ def test_the_public_internet_is_open(address: str) -> None:
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:0:0:0:0:80ff:fffe",
+        "2001:0:7f00:1::f7f7:f7f7",  # Teredo: the server's address, with a public client
+        "::127.0.0.1",
+        "::",
+        "fec0::1",
+        "224.0.0.1",
+        "ff0e::1",
+        "240.0.0.1",
+        "192.88.99.1",
+        "64:ff9b:1::a00:1",
+        "fe80::1%eth0",
     ],
 )
 def test_everything_else_is_closed_however_it_is_written(address: str) -> None:
@@ -40,4 +50,5 @@ def test_the_operator_opens_a_network() -> None:
     assert permitted("127.0.0.1", LOCAL)
     assert permitted("::ffff:127.0.0.1", LOCAL)
     assert permitted("fd00::1", LOCAL)
+    assert permitted("::1", (ip_network("::1/128"),))
     assert not permitted("10.0.0.1", LOCAL)
