@@ -26,6 +26,7 @@ from shared.events.output import MAX_TEXT, AgentEvent
 log = structlog.get_logger()
 
 _ENDING_SECONDS = 30
+_STOP_AGAIN_SECONDS = 0.5
 _DOOR_SECONDS = 10
 _UNEXPLAINED = ("agent_exit", "agent_killed")
 
@@ -105,11 +106,7 @@ class Attempt:
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopped = None if running.done() else self._stop.code
-            await sandbox.stop_agent()
-            async with asyncio.timeout(_ENDING_SECONDS):
-                exit_code = await running
-        except TimeoutError as error:
-            raise SandboxUnavailable("the agent's output goes on after its end") from error
+            exit_code = await self._ended(sandbox, running)
         finally:
             for task in (running, stopping, *beside):
                 task.cancel()
@@ -120,28 +117,43 @@ class Attempt:
         verdict = self._agent.verdict(Ending(exit_code, self._last, await self._spent(order)))
         return await self._explained(sandbox, verdict)
 
+    async def _ended(self, sandbox: Sandbox, running: "asyncio.Future[int]") -> int:
+        """Its exit code, when no process of it is left. A stop may come while the agent is only starting: so it is repeated."""
+        try:
+            async with asyncio.timeout(_ENDING_SECONDS):
+                while not running.done():
+                    await sandbox.stop_agent()
+                    await asyncio.wait({running}, timeout=_STOP_AGAIN_SECONDS)
+        except TimeoutError as error:
+            raise SandboxUnavailable("the agent's output goes on after its end") from error
+        await sandbox.stop_agent()
+        return await running
+
     async def _listened(self, sandbox: Sandbox, program: Program, clocks: Clocks) -> int:
         splitters = {stream: LineSplitter() for stream in Stream}
 
         async def hear(stream: Stream, data: bytes) -> None:
             clocks.heard()
-            for line in splitters[stream].feed(data):
-                await self._said(stream, line)
+            await self._said(stream, splitters[stream].feed(data))
 
         exit_code = await sandbox.run(program, hear)
         for stream, splitter in splitters.items():
-            for line in splitter.flush():
-                await self._said(stream, line)
+            await self._said(stream, splitter.flush())
         return exit_code
 
-    async def _said(self, stream: Stream, line: Line) -> None:
-        if stream is Stream.STDERR:
-            event = AgentEvent(kind="log", name="stderr", text=line.text[:MAX_TEXT], truncated=len(line.text) > MAX_TEXT)
-        else:
-            event = self._agent.parse(line.text)
-            self._last = event or self._last
-        if event is not None:
-            await self._recorder.add(event.model_copy(update={"truncated": True}) if line.cut else event)
+    async def _said(self, stream: Stream, lines: list[Line]) -> None:
+        events = [self._errors(line) if stream is Stream.STDERR else self._event(line) for line in lines]
+        await self._recorder.add(event for event in events if event is not None)
+
+    def _errors(self, line: Line) -> AgentEvent:
+        return AgentEvent(kind="log", name="stderr", text=line.text[:MAX_TEXT], truncated=line.cut or len(line.text) > MAX_TEXT)
+
+    def _event(self, line: Line) -> AgentEvent | None:
+        event = self._agent.parse(line.text)
+        if event is not None and line.cut:
+            event = event.model_copy(update={"truncated": True})
+        self._last = event or self._last
+        return event
 
     async def _explained(self, sandbox: Sandbox, verdict: str | None) -> str | None:
         """A bad end without a reason of its own gets the sandbox's: no memory, no disk."""

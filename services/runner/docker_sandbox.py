@@ -7,6 +7,7 @@ opened or run on this side, and no shell of the host takes part.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -40,8 +41,12 @@ _STEP_SECONDS = 300
 """The longest a script of ours may take; a big repository loads and harvests in seconds."""
 _STOP_SECONDS = 20
 _ENGINE_SECONDS = 60
+_THREADS = 32
+"""Of their own: an engine that hangs must not hold up the files of other runs."""
 _KEPT_COMPLAINT_BYTES = 4_096
+_NOT_STARTED = 126
 _KILLED = 137
+_CONFLICT = 409
 _NESTED, _REFUSED, _NO_ROOM = 10, 11, 12  # exit codes of deploy/images/base/lib/harvest
 
 
@@ -62,6 +67,7 @@ class DockerEngine:
         self.endpoint = Endpoint(url)
         self._url = url
         self._client: Any = None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
 
     async def call(self, function: Callable[[Any], R]) -> R:
         """Runs `function(api)` in a thread. Raises EngineUnreachable, SandboxGone (404), SandboxUnavailable (any other refusal)."""
@@ -69,7 +75,7 @@ class DockerEngine:
             _, writer = await self.endpoint.connect()  # docker-py leaks its socket when nobody listens
             writer.close()
         try:
-            return await asyncio.to_thread(self._called, function)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function)
         except NotFound as error:
             raise SandboxGone(str(error)) from error
         except APIError as error:
@@ -84,6 +90,7 @@ class DockerEngine:
 
     def close(self) -> None:
         """Lets go of every connection."""
+        self._threads.shutdown()
         if self._client is not None:
             self._client.close()
 
@@ -229,7 +236,17 @@ class DockerSandbox:
 
         async with _within(_STEP_SECONDS):
             code = await self._execute(_Exec(user, (_SCRIPTS + script, *arguments)), feed, sort)
+            if code in (_NOT_STARTED, _KILLED):
+                await self._must_run()
         return code, bytes(complaint).decode(errors="replace")
+
+    async def _must_run(self) -> None:
+        """Raises SandboxGone when the container has died; the engine may notice a moment after its processes did."""
+        for _ in range(10):
+            seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self._id)))
+            if not seen["State"]["Running"]:
+                raise SandboxGone("the container does not run any more")
+            await asyncio.sleep(0.1)
 
     async def _execute(
         self,
@@ -238,8 +255,12 @@ class DockerSandbox:
         on_output: OnOutput,
     ) -> int:
         request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
-        created = await self._engine.call(lambda api: api.exec_create(self._id, list(process.argv), **request))
-        stream = await ExecStream.start(self._engine.endpoint, str(created["Id"]))
+        try:
+            created = await self._engine.call(lambda api: api.exec_create(self._id, list(process.argv), **request))
+            stream = await ExecStream.start(self._engine.endpoint, str(created["Id"]))
+        except SandboxUnavailable:
+            await self._must_run()
+            raise
         feeding = asyncio.create_task(_fed(feed, stream))
         try:
             while (piece := await stream.read()) is not None:
@@ -279,7 +300,7 @@ async def _remove(engine: DockerEngine, container_id: str) -> None:
         except NotFound:
             return
         except APIError as error:
-            if error.status_code != 409:  # noqa: PLR2004 - Conflict: the engine is removing it already
+            if error.status_code != _CONFLICT:  # the engine is removing it already
                 raise
             with contextlib.suppress(NotFound):
                 api.wait(container_id, timeout=_STOP_SECONDS, condition="removed")

@@ -73,9 +73,7 @@ class StartRun:
             if await self._ended(command):
                 return
             await self._remove_earlier(start, lease.fence)
-            ending = await Run(self._with, command, lease).end()
-            await self._with.bus.publish(ending)
-            log.info("run_ended", type=ending.type)
+            await Run(self._with, command, lease).end()
 
     async def _remove_earlier(self, start: RunnerStart, fence: int) -> None:
         """The lease is ours, so what runs under a lower fence is nobody's."""

@@ -24,11 +24,12 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> list[Line]:
         """The lines that `data` completes."""
-        *ends, rest = data.split(b"\n")
-        lines: list[Line] = []
-        for end in ends:
-            self._take(end)
-            lines.append(self._whole())
+        first, *ends = data.split(b"\n")
+        self._take(first)
+        if not ends:
+            return []
+        *whole, rest = ends
+        lines = [self._whole(), *(_line(end, self._max) for end in whole)]
         self._take(rest)
         return lines
 
@@ -46,3 +47,7 @@ class LineSplitter:
         self._begun.clear()
         self._cut = False
         return line
+
+
+def _line(data: bytes, max_bytes: int) -> Line:
+    return Line(data[:max_bytes].decode("utf-8", "replace"), len(data) > max_bytes)

@@ -4,7 +4,9 @@ It holds an agent back that speaks faster than the bus stores, and keeps no more
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+import operator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,9 +57,10 @@ class Recorder:
         self._writing.cancel()
         self._file.close()
 
-    async def add(self, event: AgentEvent) -> None:
-        """Something the agent said; dropped when there was too much already."""
-        await self._enqueue((event, False))
+    async def add(self, events: Iterable[AgentEvent]) -> None:
+        """What the agent said, in order; dropped when there was too much already."""
+        for event in joined(events):
+            await self._enqueue((event, False))
 
     async def tell(self, text: str) -> None:
         """Something we say."""
@@ -72,6 +75,9 @@ class Recorder:
         return Recorded(self._first, self._last)
 
     async def _enqueue(self, item: tuple[AgentEvent, bool] | None) -> None:
+        if not self._queue.full() and not self._writing.done():
+            self._queue.put_nowait(item)
+            return
         putting = asyncio.ensure_future(self._queue.put(item))
         await asyncio.wait({putting, self._writing}, return_when=asyncio.FIRST_COMPLETED)
         if not putting.done():
@@ -82,10 +88,12 @@ class Recorder:
     async def _write(self) -> None:
         while True:
             waiting = [await self._queue.get()]
-            while not self._queue.empty():
+            while waiting[-1] is not None and not self._queue.empty():
                 waiting.append(self._queue.get_nowait())
-            for event, ours in joined([item for item in waiting if item is not None]):
-                await self._store(event, ours=ours)
+            said = [item for item in waiting if item is not None]
+            for ours, together in itertools.groupby(said, key=operator.itemgetter(1)):
+                for event in joined(event for event, _ in together):
+                    await self._store(event, ours=ours)
             if waiting[-1] is None:
                 break
         if self._dropped:
@@ -106,19 +114,26 @@ class Recorder:
         self._first = self._first or self._last
 
 
-def joined(items: list[tuple[AgentEvent, bool]]) -> list[tuple[AgentEvent, bool]]:
-    """The same events, neighbouring log lines of one stream as one event each."""
-    result: list[tuple[AgentEvent, bool]] = []
-    for event, ours in items:
-        if result and _fits(result[-1][0], event):
-            before = result[-1][0]
-            text = f"{before.text}\n{event.text}"
-            result[-1] = (before.model_copy(update={"text": text, "truncated": before.truncated or event.truncated}), ours)
+def joined(events: Iterable[AgentEvent]) -> list[AgentEvent]:
+    """The same events, neighbouring log lines of one stream as one event each, of bounded length."""
+    result: list[AgentEvent] = []
+    lines: list[AgentEvent] = []
+    length = 0
+    for event in events:
+        fits = bool(lines) and event.kind == "log" and event.name == lines[0].name and length + len(event.text) < _JOINED_CHARACTERS
+        if lines and not fits:
+            result.append(_one(lines))
+            lines, length = [], 0
+        if event.kind == "log":
+            lines.append(event)
+            length += len(event.text) + 1
         else:
-            result.append((event, ours))
-    return result
+            result.append(event)
+    return [*result, _one(lines)] if lines else result
 
 
-def _fits(before: AgentEvent, event: AgentEvent) -> bool:
-    same = before.kind == event.kind == "log" and before.name == event.name
-    return same and len(before.text) + len(event.text) < _JOINED_CHARACTERS
+def _one(lines: list[AgentEvent]) -> AgentEvent:
+    if len(lines) == 1:
+        return lines[0]
+    text = "\n".join(line.text for line in lines)
+    return lines[0].model_copy(update={"text": text, "truncated": any(line.truncated for line in lines)})

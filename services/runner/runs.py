@@ -70,13 +70,13 @@ class Run:
         self._stop = Stop()
         self._room: Path = facilities.settings.state_dir / "work" / f"{self._command.run_id}.{lease.fence}"
 
-    async def end(self) -> AnyEnvelope:
-        """Does the run; the fact that ends the command. Raises Postpone when the lease is lost, Transient when it should be tried again."""
+    async def end(self) -> None:
+        """Does the run and publishes the fact that ends the command. Raises Postpone when the lease is lost, Transient for another try."""
         async with self._guarded() as fell:
-            work = asyncio.create_task(self._run())
+            work = asyncio.create_task(self._published())
             fell.add_done_callback(lambda _: work.cancel())
             try:
-                ending = await work
+                await work
             except asyncio.CancelledError:
                 if fell.done() and not fell.cancelled():
                     raise Postpone(_AGAIN_SECONDS) from None
@@ -84,9 +84,14 @@ class Run:
             finally:
                 work.cancel()
                 await asyncio.wait({work})
-            if not self._lease.alive:
-                raise Postpone(_AGAIN_SECONDS)
-            return ending
+
+    async def _published(self) -> None:
+        """Within the guard: a fact that waits for a silent bus is given up with the lease."""
+        ending = await self._run()
+        if not self._lease.alive:
+            raise Postpone(_AGAIN_SECONDS)
+        await self._with.bus.publish(ending)
+        log.info("run_ended", type=ending.type)
 
     def fact(self, payload: Fact, *, at: datetime | None = None, more: str = "") -> AnyEnvelope:
         """A fact of this attempt: the fence is part of its id, so that another attempt's is another fact."""

@@ -145,11 +145,16 @@ class Stage:
 
 
 @asynccontextmanager
-async def in_process(stage: Stage, state_dir: Path, image: str, lease_seconds: int = 4) -> AsyncGenerator[None]:
+async def in_process(stage: Stage, state_dir: Path, image: str, lease_seconds: int = 4, max_output_mib: int = 48) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
     settings = RunnerSettings(
-        state_dir=state_dir, deployment=stage.deployment, slots=2, lease_ttl_seconds=lease_seconds, images={"shell": image}
+        state_dir=state_dir,
+        deployment=stage.deployment,
+        slots=2,
+        lease_ttl_seconds=lease_seconds,
+        images={"shell": image},
+        max_output_mib=max_output_mib,
     )
     async with runner(settings, stage.server.settings("runner"), HealthSettings()):
         yield

@@ -100,8 +100,8 @@ async def test_work_git_cannot_carry_fails_loudly(working: Stage, small_snapshot
 
 
 async def test_a_run_is_stopped_by_its_fate_at_once_and_its_work_kept(working: Stage, small_snapshot: Snapshot) -> None:
-    command = await working.command(small_snapshot, "echo kept > file; echo up; sleep 1000")
-    await working.says(command, "up")
+    command = await working.command(small_snapshot, "echo kept > file; echo at-work; sleep 1000")
+    await working.says(command, "at-work")
     begun = time.monotonic()
     await working.decide(command, Fate.CANCELLED)
     ended = await working.ending(command)
@@ -109,6 +109,15 @@ async def test_a_run_is_stopped_by_its_fate_at_once_and_its_work_kept(working: S
     assert isinstance(ended, RunFailed)
     assert ended.failure.code == "cancelled"
     assert ended.result is not None
+
+
+async def test_a_fate_that_comes_while_the_agent_starts_stops_it_too(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, "(trap '' TERM; sleep 1000) & sleep 1000")
+    await working.says(command, "the agent starts")
+    await working.decide(command, Fate.CANCELLED)
+    ended = await working.ending(command, seconds=20)
+    assert isinstance(ended, RunFailed)
+    assert ended.failure.code == "cancelled"
 
 
 async def test_a_run_whose_fate_is_decided_never_starts(stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str) -> None:
@@ -152,6 +161,43 @@ async def test_a_missing_image_ends_the_run(stage: Stage, small_snapshot: Snapsh
         assert (await stage.ending(await stage.command(small_snapshot, WORK))).failure.code == "image_missing"
 
 
+async def test_a_flood_is_cut_and_said(stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str) -> None:
+    async with in_process(stage, tmp_path / "runner", shell_image, max_output_mib=1):
+        command = await stage.command(small_snapshot, "(yes 0123456789 || true) | head -c 10M; head -c 3M /dev/zero; echo; echo end > file")
+        ended = await stage.ending(command)
+    assert isinstance(ended, RunFinished)
+    assert ended.transcript is not None
+    assert ended.transcript.size_bytes < 1.1 * 1024 * 1024
+    assert (await stage.output(command))[-1].event.text.startswith("The agent said more than is kept: ")
+
+
+async def test_an_agent_that_takes_every_process_is_ended_all_the_same(working: Stage, small_snapshot: Snapshot) -> None:
+    limits = SMALL.model_copy(update={"wall_seconds": 2})
+    ended = await working.ending(await working.command(small_snapshot, "b() { b | b & }; b; sleep 60", limits))
+    assert isinstance(ended, RunFailed)
+    assert ended.failure.code in {"wall_time", "agent_exit"}
+
+
+async def test_a_container_that_is_killed_under_a_run_ends_it(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, "echo at-work; sleep 1000")
+    await working.says(command, "at-work")
+    for leftover in await working.sandboxes():
+        await working.docker.remove(leftover)
+    ended = await working.ending(command)
+    assert isinstance(ended, RunFailed)
+    assert (ended.failure.code, ended.failure.retryable) == ("agent_killed", True)
+    assert ended.transcript is not None
+
+
+async def test_two_runs_at_a_time_and_the_third_waits(working: Stage, small_snapshot: Snapshot) -> None:
+    runs = [await working.command(small_snapshot, f"echo {number} > file; sleep 1") for number in range(3)]
+    endings = [await working.ending(run) for run in runs]
+    assert all(isinstance(ended, RunFinished) for ended in endings)
+    first, second, third = sorted(ended.started_at for ended in endings)
+    assert (second - first).total_seconds() < (third - first).total_seconds()
+    assert third >= min(ended.finished_at for ended in endings)
+
+
 async def test_while_another_holds_the_lease_the_command_waits(
     stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
 ) -> None:
@@ -173,8 +219,8 @@ async def test_a_lost_lease_ends_the_sandbox_and_says_nothing(
     stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
 ) -> None:
     async with in_process(stage, tmp_path / "runner", shell_image, lease_seconds=2):
-        command = await stage.command(small_snapshot, "echo up; sleep 4; echo more >> readme.md")
-        await stage.says(command, "up")
+        command = await stage.command(small_snapshot, "echo at-work; sleep 4; echo more >> readme.md")
+        await stage.says(command, "at-work")
         (first,) = await stage.sandboxes()
         await stage.server.freeze()
         await stage.no_sandboxes()
@@ -194,8 +240,8 @@ async def test_a_runner_that_dies_in_the_middle_leaves_one_ending(
     (tmp_path / "runner").mkdir()
     process = RunnerProcess(stage, tmp_path / "runner", shell_image)
     await process.start()
-    command = await stage.command(small_snapshot, "echo up; sleep 3; echo more >> readme.md")
-    await stage.says(command, "up")
+    command = await stage.command(small_snapshot, "echo at-work; sleep 3; echo more >> readme.md")
+    await stage.says(command, "at-work")
     (first,) = await stage.sandboxes()
     await process.end(number)
     left = await stage.sandboxes()

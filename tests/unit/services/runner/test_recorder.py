@@ -41,7 +41,7 @@ async def test_lines_are_numbered_and_the_transcript_holds_the_same_bytes(tmp_pa
     async with Recorder(RUN, 5, tmp_path / "t", out.publish, 10_000) as recorder:
         await recorder.tell("up")
         for text in "abc":
-            await recorder.add(message(text))
+            await recorder.add([message(text)])
         assert await recorder.close() == Recorded(101, 104)
     assert [(line.number, line.fence, line.event.kind, line.event.text) for line in out.lines] == [
         (1, 5, "status", "up"),
@@ -57,7 +57,7 @@ async def test_what_is_over_the_limit_is_left_out_and_said(tmp_path: Path) -> No
     out = Out()
     async with Recorder(RUN, 1, tmp_path / "t", out.publish, 1_000) as recorder:
         for _ in range(50):
-            await recorder.add(message("x" * 100))
+            await recorder.add([message("x" * 100)])
         await recorder.tell("ended")
     *kept, ended, said = out.lines
     assert all(line.event.kind == "message" for line in kept)
@@ -74,7 +74,7 @@ async def test_a_slow_bus_holds_the_agent_back(tmp_path: Path) -> None:
 
         async def speak() -> None:
             for number in range(2_000):
-                await recorder.add(message(str(number)))
+                await recorder.add([message(str(number))])
 
         speaking = asyncio.create_task(speak())
         done, _ = await asyncio.wait({speaking}, timeout=0.2)
@@ -91,7 +91,7 @@ async def test_a_bus_that_refuses_is_heard_by_the_speaker(tmp_path: Path) -> Non
     async def speak() -> None:
         async with Recorder(RUN, 1, tmp_path / "t", out.publish, 10_000) as recorder:
             for _ in range(1_000):
-                await recorder.add(message("x"))
+                await recorder.add([message("x")])
 
     with pytest.raises(ConnectionError):
         await speak()
@@ -99,8 +99,8 @@ async def test_a_bus_that_refuses_is_heard_by_the_speaker(tmp_path: Path) -> Non
 
 def test_neighbouring_log_lines_of_one_stream_travel_together() -> None:
     log, other, said = (AgentEvent(kind="log", text=text, name=name) for text, name in (("a", ""), ("e", "stderr"), ("b", "")))
-    events = [(log, False), (said, False), (other, False), (other, False), (message("m"), False), (message("m"), False)]
-    assert [(event.kind, event.name, event.text) for event, _ in joined(events)] == [
+    events = [log, said, other, other, message("m"), message("m")]
+    assert [(event.kind, event.name, event.text) for event in joined(events)] == [
         ("log", "", "a\nb"),
         ("log", "stderr", "e\ne"),
         ("message", "", "m"),
@@ -110,4 +110,5 @@ def test_neighbouring_log_lines_of_one_stream_travel_together() -> None:
 
 def test_joined_lines_stay_bounded() -> None:
     long = AgentEvent(kind="log", text="x" * 10_000)
-    assert len(joined([(long, False)] * 10)) == 10
+    assert joined([long] * 10) == [long] * 10
+    assert [len(event.text) for event in joined([AgentEvent(kind="log", text="x" * 5_000)] * 4)] == [15_002, 5_000]
