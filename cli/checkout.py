@@ -99,6 +99,6 @@ def _advice(done: "subprocess.CompletedProcess[bytes]") -> str:
     said = _said(done)
     if "does not match index" in said:
         return "Commit or stash your own changes to these files first."
-    if "already exists" in said:
-        return "Move your own file away first."
+    if "already exists" in said or "cannot read the current contents" in said:  # an untracked file where a new one is to be
+        return "Move your own file of that name away first."
     return "Check out the task's base, or take its branch with: git fetch"

@@ -30,7 +30,6 @@ class IdentityProvider:
         plain = self.url.startswith("http://") and (is_here(self.url) or server.startswith("http://"))
         if not (plain or self.url.startswith("https://")):
             raise CliError(f"{server} names an address for signing in that is not safe: {self.url}", "Tell its operator.", Exit.REFUSED)
-        self._http = connect(self.url)
 
     def by_password(self, email: str, password: str) -> Session:
         """Sign in. Raises CliError."""
@@ -50,14 +49,15 @@ class IdentityProvider:
         """End the session at the provider too; gives whether it is known to have ended."""
         headers = {"authorization": f"Bearer {session.access_token}"}
         try:
-            answer = self._http.post(f"{self.url}/logout", params={"scope": "local"}, headers=headers)
+            with connect(self.url) as http:
+                return http.post(f"{self.url}/logout", params={"scope": "local"}, headers=headers).status_code < _SERVER_ERROR
         except httpx.RequestError:
             return False
-        return answer.status_code < _SERVER_ERROR
 
     def _ask(self, grant: str, body: Mapping[str, str]) -> httpx.Response:
         try:
-            answer = self._http.post(f"{self.url}/token", params={"grant_type": grant}, json=dict(body))
+            with connect(self.url) as http:
+                answer = http.post(f"{self.url}/token", params={"grant_type": grant}, json=dict(body))
         except httpx.RequestError as error:
             raise unreachable(self.url, error) from error
         if answer.status_code == _TOO_MANY:
