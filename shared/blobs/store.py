@@ -84,10 +84,17 @@ class BlobStore:
         """The last chunk goes last: a reader that finds it finds all of them."""
         last = chunks.count(ref.size_bytes) - 1
         for first in range(0, last, _WRITES_AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for index in range(first, min(first + _WRITES_AT_ONCE, last)):
-                    group.create_task(self._put_chunk(ref, index, await read(index)))
+            await self._put_together(ref, range(first, min(first + _WRITES_AT_ONCE, last)), read)
         await self._put_chunk(ref, last, await read(last))
+
+    async def _put_together(self, ref: BlobRef, indexes: range, read: ReadChunk) -> None:
+        """Several chunks at once. The first failure is raised as it is: callers tell failures apart by type, which a group would hide."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index in indexes:
+                    group.create_task(self._put_chunk(ref, index, await read(index)))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
 
     async def _put_chunk(self, ref: BlobRef, index: int, data: bytes) -> None:
         if len(data) != chunks.length(ref, index):

@@ -151,6 +151,8 @@ async def test_a_full_class_stops_neither_commands_nor_other_classes(tmp_path: P
         store = BlobStore(runner)
         with pytest.raises(BlobStoreFull):
             await put_many(store, 100)
+        with pytest.raises(BlobStoreFull):  # also where several of its chunks are refused at once
+            await store.put_bytes(BlobClass.RESULT, os.urandom(12 * CHUNK_BYTES))
         await store.put_bytes(BlobClass.CHECKPOINT, b"room")
         await scheduler.store(Stream.CMD, "cmd.runner.start.-.-", b"work", "an-id")
         await scheduler.stop()
