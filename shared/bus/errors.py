@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-RefusalReason = Literal["not_found", "invalid", "internal"]
+RefusalReason = Literal["not_found", "invalid"]
 
 
 class BusError(Exception):
@@ -66,7 +66,7 @@ class ReadFailed(Transient):
 
 
 class NoAnswer(Transient):
-    """Nobody answered the question in time."""
+    """Nobody answered the question in time, or who did failed at it."""
 
 
 class Refused(Terminal):

@@ -33,7 +33,10 @@ _AT_ONCE = 64
 
 
 async def ask(link: Link, question: Question[A], timeout_seconds: float) -> A:
-    """Ask. Raises NoAnswer, Refused, NotPermitted."""
+    """Ask. Raises NoAnswer, Refused, NotPermitted.
+
+    Who answers and fails at it has not said no: its database may be away for a moment. So that is no answer, and may be asked again.
+    """
     began = time.monotonic()
     try:
         reply = await link.client.request(question.METHOD, question.model_dump_json().encode(), timeout=timeout_seconds)
@@ -50,6 +53,8 @@ def _read(question: Question[A], data: bytes) -> A:
     except ValidationError:
         refusal = None
     if refusal is not None:
+        if refusal.refused == "internal":
+            raise NoAnswer(f"{question.METHOD}: failed where it was to be answered")
         raise Refused(refusal.refused)
     try:
         return cast("A", question.ANSWER.model_validate_json(data, extra="ignore"))

@@ -106,7 +106,7 @@ async def test_a_body_at_the_limit_is_taken_and_one_over_it_is_not() -> None:
         (StoreUnavailable(), 503),
         (StoreConflict(), 503),
         (Refused("not_found"), 404),
-        (Refused("internal"), 500),
+        (Refused("invalid"), 500),
         (Unavailable(), 503),
         (asyncpg.UniqueViolationError(), 500),
         (HTTPException(404), 404),
