@@ -95,7 +95,7 @@ async def test_without_the_token_nothing_goes_out(egress: EgressProcess, model: 
         ({}, "/v1/messages", "x-unknown", "encoding_denied"),
     ],
 )
-async def test_other_ways_out_are_refused_and_said(  # noqa: PLR0917 - fixtures and cases
+async def test_other_ways_out_are_refused_and_said(
     egress: EgressProcess, model: ScriptedModel, change: dict[str, Any], path: str, encoding: str, reason: str
 ) -> None:
     door = egress.door(KEY)
