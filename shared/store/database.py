@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from shared.secrets.files import read_private
-from shared.store.errors import StoreError, StoreUnavailable, translate, translate_connecting
+from shared.store.errors import StoreError, StoreUnavailable, translate_connecting, translate_working
 from shared.store.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -66,11 +66,12 @@ class Database:
         """One transaction, committed when the block ends, rolled back when it raises.
 
         `claims` hold for this transaction alone: a setting of the session would reach whoever gets the connection next.
-        Raises StoreUnavailable and StoreConflict for the database's failures; the block's own errors pass unchanged.
+        Raises StoreUnavailable and StoreConflict for the database's failures; the block's own errors pass unchanged, but for
+        TimeoutError: asyncpg says so too when a statement took longer than `command_seconds`.
         """
         connection = await self._acquire()
         try:
-            with _translated(translate):
+            with _translated(translate_working):
                 async with connection.transaction():
                     if claims is not None:
                         await connection.execute("select set_config('request.jwt.claims', $1, true)", json.dumps(dict(claims)))
@@ -82,7 +83,7 @@ class Database:
         """Raises StoreUnavailable when the database does not answer."""
         connection = await self._acquire()
         try:
-            with _translated(translate):
+            with _translated(translate_working):
                 await connection.execute("select 1")
         finally:
             await self._release(connection)

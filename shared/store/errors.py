@@ -46,6 +46,13 @@ def translate(error: BaseException) -> StoreError | None:
     return None
 
 
+def translate_working(error: BaseException) -> StoreError | None:
+    """As `translate`, for the work in a transaction: a statement that takes too long says that the database does not answer."""
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable("the database is unavailable: a statement took too long")
+    return translate(error)
+
+
 def translate_connecting(error: BaseException) -> StoreError | None:
     """As `translate`, for an attempt to connect: the socket's errors, a timeout and a password just being changed count too."""
     if isinstance(error, (OSError, TimeoutError, asyncpg.InvalidPasswordError)):

@@ -127,3 +127,12 @@ async def test_a_changed_password_is_picked_up_by_the_next_connection(database: 
     finally:
         path.write_bytes(before)
         await database.server.execute(f"alter role async_code_scheduler password '{before.decode().strip()}'")
+
+
+async def test_a_statement_that_takes_too_long_may_be_tried_again(database: PostgresDatabase) -> None:
+    hasty = await Database.open(database.settings("scheduler").model_copy(update={"command_seconds": 0.2}))
+    with pytest.raises(StoreUnavailable, match="too long"):
+        async with hasty.transaction() as connection:
+            await connection.execute("select pg_sleep(60)")
+    await hasty.ready()
+    await hasty.close()

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.store import Inbox, MigrationsRefused, Outbox, StoreConflict, StoreSettings, StoreUnavailable
-from shared.store.errors import translate, translate_connecting
+from shared.store.errors import translate, translate_connecting, translate_working
 from shared.store.migrations import load
 
 ROOT = Path(__file__).parents[4]
@@ -30,6 +30,11 @@ ROOT = Path(__file__).parents[4]
 )
 def test_an_error_means_one_thing(error: Exception, meaning: type[Exception] | None) -> None:
     assert type(translate(error)) is (meaning or type(None))
+
+
+def test_a_statement_without_end_means_that_the_database_is_away() -> None:
+    assert isinstance(translate_working(TimeoutError()), StoreUnavailable)
+    assert translate_working(FileNotFoundError()) is None
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError(), asyncpg.InvalidPasswordError(), FileNotFoundError()])
