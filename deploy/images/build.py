@@ -1,4 +1,4 @@
-"""Builds the images agents run in: `python -m deploy.images.build [--only AGENT]`, or `ensure_images` from the supervisor.
+"""Builds the images agents run in: `python -m deploy.images.build [--only AGENT] [--prune]`, or `ensure_images` from the supervisor.
 
 No step of a Dockerfile has a network. An image is skipped when the tag of its inputs exists; `async-code/<agent>:current` always names it.
 """
@@ -36,6 +36,17 @@ def ensure_images(progress: Progress, only: Sequence[str] = (), settings: ImageS
             _timed(progress, tag, lambda agent=agent, tag=tag: _build(agent, tag, tags.base))
         steps.run([docker, "tag", tag, recipe.current(agent)])
     return wanted
+
+
+def prune(progress: Progress, settings: ImageSettings | None = None) -> None:
+    """Removes every image of ours that today's inputs do not make; one that a container uses stays."""
+    docker = steps.need("docker", "apt-get install docker.io iptables")
+    tags = recipe.tags(settings or ImageSettings())
+    wanted = {tags.debian, tags.base, *tags.agents.values(), *(recipe.current(agent) for agent in recipe.AGENTS)}
+    listed = steps.run([docker, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=async-code/*"]).split()
+    for tag in listed:
+        if tag not in wanted and steps.succeeds([docker, "image", "rm", tag]):
+            progress(f"removed {tag}")
 
 
 def _ensure_base(progress: Progress, tags: recipe.Tags, settings: ImageSettings) -> None:
@@ -77,9 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.images.build", description="Build the images agents run in.")
     parser.add_argument("--only", action="append", default=[], choices=sorted(recipe.AGENTS), help="an agent; may be given again")
-    only = parser.parse_args(arguments).only
+    parser.add_argument("--prune", action="store_true", help="afterwards, remove images that earlier versions made")
+    asked = parser.parse_args(arguments)
     try:
-        images = ensure_images(lambda line: print(line, flush=True), only)
+        images = ensure_images(lambda line: print(line, flush=True), asked.only)
+        if asked.prune:
+            prune(lambda line: print(line, flush=True))
     except ImageBuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -117,7 +117,7 @@ class Stage:
 
     async def settled(self, seconds: float = 30) -> None:
         """Returns when no command waits: acks tell nobody, so this looks again and again."""
-        api = await Api.connect(self.server.url, "ops", self.server.rendered.seed_file("ops"), None, 10)
+        api = await self._provisioner()
         try:
             async with asyncio.timeout(seconds):
                 while (await api.call("STREAM.INFO.CMD"))["state"]["messages"]:  # noqa: ASYNC110
@@ -125,9 +125,12 @@ class Stage:
         finally:
             await api.close()
 
+    async def _provisioner(self) -> Api:
+        return await Api.connect(self.server.url, "provisioner", self.server.rendered.seed_file("provisioner"), None, 10)
+
     async def shorten_ack_wait(self, seconds: float) -> None:
         """So that a killed runner's command comes back sooner."""
-        api = await Api.connect(self.server.url, "provisioner", self.server.rendered.seed_file("provisioner"), None, 10)
+        api = await self._provisioner()
         config = (await api.call("CONSUMER.INFO.CMD.runner"))["config"] | {"ack_wait": int(seconds * 1e9)}
         await api.call(
             f"CONSUMER.CREATE.CMD.runner.{config['filter_subject']}", {"stream_name": "CMD", "config": config, "action": "update"}
