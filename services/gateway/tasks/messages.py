@@ -40,13 +40,17 @@ def parse(text: str) -> Place:
     return Place(*(int(part) for part in parts.groups()))
 
 
-async def from_stream(read: Read, where: Subjects, place: Place, limit: int) -> Messages:
-    """What the agent said so far behind `place`. There is always a next cursor: more may follow."""
+async def from_stream(read: Read, where: Subjects, place: Place, limit: int, *, ended: bool) -> Messages:
+    """What the agent said so far behind `place`. There is a next cursor as long as more may follow: until the task has `ended`.
+
+    A task can end without a transcript: its agent never began, or was lost.
+    """
     found = await read("OUT", where.output, place.out, limit)
     lines = [(message.sequence, line) for message in found if (line := line_of(message.data)) is not None]
     last = found[-1].sequence if found else place.out
     seen = Place(lines[-1][1].fence, lines[-1][1].number, last) if lines else Place(place.fence, place.number, last)
-    return Messages(messages=[line for _, line in lines if place.behind(line)], next_cursor=str(seen))
+    following = None if ended and len(found) < limit else str(seen)
+    return Messages(messages=[line for _, line in lines if place.behind(line)], next_cursor=following)
 
 
 def from_transcript(transcript: bytes, place: Place, limit: int) -> Messages:

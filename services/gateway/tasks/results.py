@@ -24,12 +24,13 @@ async def history(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Messages:
     """What the agent said and did, in order; while it runs, so far."""
-    view = (await load(parts, caller, task_id)).progress.view
+    progress = (await load(parts, caller, task_id)).progress
     place = messages.parse(cursor) if cursor else messages.Place()
     parts.require_bus()
-    if view.transcript is None:
-        return await messages.from_stream(parts.bus.read, position.subjects(caller.owner, task_id), place, limit)
-    transcript = await parts.blobs.get_bytes(view.transcript, parts.settings.max_transcript_bytes)
+    if progress.view.transcript is None:
+        where = position.subjects(caller.owner, task_id)
+        return await messages.from_stream(parts.bus.read, where, place, limit, ended=progress.ended)
+    transcript = await parts.blobs.get_bytes(progress.view.transcript, parts.settings.max_transcript_bytes)
     return messages.from_transcript(transcript, place, limit)
 
 
