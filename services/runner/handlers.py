@@ -1,7 +1,7 @@
 """`runner.start`: each delivery of it ends in one fact, or comes back.
 
-The command is only the work; the lease is the key. A delivery may come twice, late, or while another holder is at work: what was ended
-stays ended, a live lease postpones, and a decided fate refuses.
+The command is only the work; the lease is the key. A delivery may come twice, late, or while another holder is at work, and a run may be
+asked for twice: what was ended stays ended, a live lease postpones, and a decided fate refuses.
 """
 
 import structlog
@@ -15,8 +15,9 @@ from shared.events import envelope
 from shared.events.catalogue import InvalidMessage
 from shared.events.commands import RunnerStart
 from shared.events.envelope import AnyEnvelope
-from shared.events.facts import RunFailed, RunFinished
+from shared.events.facts import RunFailed, RunFinished, RunStarted
 from shared.events.failures import failure
+from shared.events.payload import Fact
 from shared.events.values import Fate
 
 log = structlog.get_logger()
@@ -38,8 +39,8 @@ class StartRun:
                 await self._run(command, command.data)
 
     async def _over(self, command: AnyEnvelope, start: RunnerStart) -> bool:
-        """Whether there is nothing to do: the command has its ending, or gets it here because the run's fate is decided."""
-        if await self._ended(command):
+        """Whether there is nothing to do: the run has ended, or gets its ending here because its fate is decided."""
+        if await self._ended(command, start):
             log.info("run_ended_before")
             return True
         fate = await self._with.fates.get(start.run_id)
@@ -50,12 +51,23 @@ class StartRun:
             await self._with.bus.publish(fact_of(command, RunFailed(run_id=start.run_id, failure=failure(CODES[fate])), "0"))
         return True
 
-    async def _ended(self, command: AnyEnvelope) -> bool:
+    async def _ended(self, command: AnyEnvelope, start: RunnerStart) -> bool:
+        """Whether the command has its ending, or its run has one: an earlier try of it that stood in the queue with this one."""
         for ending in (RunFinished, RunFailed):
-            fact = await self._with.bus.last_fact(envelope.subject(ending, command.owner, command.task))
-            if fact is not None and fact.causationid == command.id:
+            fact = await self._last(ending, command)
+            if fact is not None and (fact.causationid == command.id or await self._counts(fact.data, command, start)):
                 return True
         return False
+
+    async def _counts(self, ended: RunFinished | RunFailed, command: AnyEnvelope, start: RunnerStart) -> bool:
+        """Whether the scheduler goes by this ending: it is the run's own, under a lease, and no newer attempt has begun since."""
+        if ended.run_id != start.run_id or ended.fence == 0:
+            return False
+        started = await self._last(RunStarted, command)
+        return started is None or started.data.run_id != start.run_id or started.data.fence <= ended.fence
+
+    async def _last(self, fact: type[Fact], command: AnyEnvelope) -> AnyEnvelope | None:
+        return await self._with.bus.last_fact(envelope.subject(fact, command.owner, command.task))
 
     async def _run(self, command: AnyEnvelope, start: RunnerStart) -> None:
         try:
@@ -70,7 +82,7 @@ class StartRun:
     async def _under(self, lease: Lease, command: AnyEnvelope, start: RunnerStart) -> None:
         with structlog.contextvars.bound_contextvars(fence=lease.fence):
             # Whoever held the lease before may have published the ending between our look and our claim.
-            if await self._ended(command):
+            if await self._ended(command, start):
                 return
             await self._remove_earlier(start, lease.fence)
             await Run(self._with, command, lease).end()

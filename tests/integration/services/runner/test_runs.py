@@ -143,6 +143,16 @@ async def test_a_command_that_comes_again_does_nothing(working: Stage, small_sna
     assert await working.facts(command) == before
 
 
+async def test_another_try_of_a_run_that_has_ended_starts_nothing(working: Stage, small_snapshot: Snapshot) -> None:
+    first = await working.command(small_snapshot, WORK)
+    await working.ending(first)
+    before = await working.facts(first)
+    # What the scheduler sends when a deadline passes while the first try still stands in the queue.
+    await working.scheduler.publish(envelope.new(first.data, source="scheduler", owner=first.owner, task=first.task))
+    await working.settled()
+    assert await working.facts(first) == before
+
+
 async def test_what_is_missing_ends_the_run(working: Stage, small_snapshot: Snapshot) -> None:
     nobody = await working.command(small_snapshot, WORK, agent="nobody")
     lost = await working.command(small_snapshot, None)
