@@ -13,7 +13,7 @@ from cli.text import line
 def follow(client: Client, whole: str, *, as_json: bool) -> int:
     """Print a task's events until it ends or waits for a person; gives the exit code that says which."""
     try:
-        view = _until_over(client, whole, _document if as_json else _Shown(), _say_lost)
+        view = _until_over(client, whole, _document if as_json else _Shown(), _quiet if as_json else _say_lost)
     except KeyboardInterrupt:
         if not as_json:
             printing.note(f"The task goes on. Come back with: ./async-code task watch {whole[:8]}")
@@ -26,18 +26,27 @@ def follow(client: Client, whole: str, *, as_json: bool) -> int:
 
 def silently(client: Client, whole: str) -> Json:
     """Wait until a task ends or waits for a person; gives the task."""
-    return _until_over(client, whole, lambda _event: None, lambda _failure: None)
+    return _until_over(client, whole, _quiet, _quiet)
 
 
 def _until_over(client: Client, whole: str, take: Callable[[ServerEvent], None], on_loss: Callable[[CliError], None]) -> Json:
     """Until the stream's `end`, so that everything the agent said is out; a task that waits for a person has no end yet."""
+    begun = False
     for event in events.follow(client, whole, on_loss=on_loss):
         take(event)
         if event.name == "end":
             return cast("Json", event.data)
         if _state(event) in WAITING:
+            if not begun:  # it waited before anybody watched: its stream says nothing until somebody decides
+                for said in client.pages(f"/v1/tasks/{whole}/messages", key="messages", limit=500):
+                    take(ServerEvent("output", said, None))
             break
+        begun = True
     return client.get(f"/v1/tasks/{whole}")
+
+
+def _quiet(_about: object) -> None:
+    pass
 
 
 def _state(event: ServerEvent) -> str:

@@ -140,6 +140,17 @@ def test_a_task_that_waits_for_a_person_ends_the_watch(api: Api, client: Client,
     assert person.run("task", "watch", TASK_ID).returncode == Exit.TASK_WAITS
 
 
+def test_a_task_that_waited_before_shows_what_was_said(api: Api, client: Client, person: Person) -> None:
+    assert client.server
+    line = {"number": 1, "event": {"kind": "log", "text": "earlier"}}
+    api.answers["GET", PATH] = events(("snapshot", "5.0", task("awaiting_approval")))
+    api.answers["GET", f"/v1/tasks/{TASK_ID}/messages"] = Answer({"messages": [line], "next_cursor": None})
+    api.answers["GET", f"/v1/tasks/{TASK_ID}"] = Answer(task("awaiting_approval"))
+    done = person.run("task", "watch", TASK_ID)
+    assert (done.returncode, json.loads(done.stdout.splitlines()[-1])) == (Exit.TASK_WAITS, {"event": "output", "id": None, "data": line})
+    assert "earlier" in person.on_terminal("task", "watch", TASK_ID)[1]
+
+
 @pytest.mark.parametrize("odd", ["x", 1, None, [], {}, {"state": 3}, {"event": "x"}, {"event": {"kind": 1, "text": 2}}])
 def test_events_of_any_shape_break_nothing(api: Api, client: Client, person: Person, odd: Any) -> None:
     assert client.server
