@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.gateway.agents import DEFAULT_AGENTS, Agent
+from services.gateway.ceilings import Ceilings
 from services.gateway.tokens import KEY_TYPES
 
 _HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     allow_repository_schemes: tuple[_Scheme, ...] = ("https",)
     """Of a repository's address; the git service judges the rest."""
     agents: tuple[Agent, ...] = DEFAULT_AGENTS
+    max_limits: Ceilings = Ceilings()
+    """The most a task may ask for."""
 
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """A prompt of 100 kB can take 600 kB as escaped JSON."""

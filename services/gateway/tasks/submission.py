@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from typing import Final
 
+from services.gateway import ceilings
 from services.gateway.agents import Agent
 from services.gateway.branches import branch
 from services.gateway.credentials import queries as credentials
@@ -43,10 +44,8 @@ def digest(salt: bytes, prompt: str) -> str:
 
 async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewTask) -> Task:
     """Store a task and the command that submits it."""
-    agent = next((agent for agent in parts.settings.agents if agent.name == new.agent), None)
-    if agent is None:
-        known = ", ".join(agent.name for agent in parts.settings.agents)
-        raise invalid("body.agent", "unknown_agent", f"must be one of: {known}")
+    ceilings.check(new.limits, parts.settings.max_limits)
+    agent = _agent(parts, new)
     project = await projects.get(connection, owner, new.project_id)
     if project is None:
         raise _not_found("body.project_id", "There is no such project, or it is not yours.")
@@ -82,6 +81,13 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
     stored = await queries.insert(connection, insertion)
     await parts.outbox.enqueue(connection, envelope.new(command, source="gateway", owner=owner, task=task_id))
     return stored.task
+
+
+def _agent(parts: Parts, new: NewTask) -> Agent:
+    known = {agent.name: agent for agent in parts.settings.agents}
+    if new.agent not in known:
+        raise invalid("body.agent", "unknown_agent", f"must be one of: {', '.join(known)}")
+    return known[new.agent]
 
 
 async def _repository(connection: Connection, owner: OwnerId, new: NewTask) -> Repository:

@@ -150,6 +150,7 @@ INVALID: list[tuple[str, str, Json, str, str]] = [
     ("POST", "/v1/tasks", {"agent": "shell", "prompt": "a\u0000b"}, "body.prompt", "no_nul"),
     ("POST", "/v1/tasks", {"agent": "shell", "prompt": "é" * 50_001}, "body.prompt", "prompt_too_long"),
     ("POST", "/v1/tasks", {"agent": "emacs", "prompt": "x"}, "body.agent", "unknown_agent"),
+    ("POST", "/v1/tasks", {"agent": "shell", "prompt": "x", "limits": {"memory_mib": 200_000}}, "body.limits.memory_mib", "over_ceiling"),
     ("POST", "/v1/tasks", {"agent": "claude-code", "prompt": "x"}, "body.credential_ids", "model_key_missing"),
     ("POST", "/v1/tasks", {"agent": "shell", "prompt": "x", "limits": {"pids": 0}}, "body.limits.pids", "greater_than_equal"),
     ("GET", "/v1/tasks?limit=0", {}, "query.limit", "greater_than_equal"),
