@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -104,10 +104,12 @@ class DockerSandboxes:
         self._runner_id = runner_id
         self._runtime = runtime
         self._seccomp = _SECCOMP.read_text()
+        self._cpus: int | None = None
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See SandboxFactory. A cancelled call leaves nothing behind."""
         image_id = await self._image(spec.image)
+        spec = await self._fitted(spec)
         labels = container.labels(spec, self.deployment, self._runner_id)
         request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime)
         starting = asyncio.create_task(self._engine.call(lambda api: _start(api, container.name(spec), request)))
@@ -118,6 +120,12 @@ class DockerSandboxes:
                 await DockerSandbox(self._engine, await starting, image_id, spec).kill()
             raise
         return DockerSandbox(self._engine, container_id, image_id, spec)
+
+    async def _fitted(self, spec: SandboxSpec) -> SandboxSpec:
+        """The engine refuses more processors than its machine has, and nobody who hands in a task knows how many those are."""
+        if self._cpus is None:
+            self._cpus = await self._engine.call(lambda api: int(api.info()["NCPU"]))
+        return replace(spec, limits=spec.limits.model_copy(update={"cpus": min(spec.limits.cpus, float(self._cpus))}))
 
     async def _image(self, image: str) -> str:
         def inspect(api: Any) -> str | None:

@@ -173,6 +173,12 @@ async def test_processes_are_limited(sandbox: Sandbox) -> None:
     assert await bash(sandbox, "pgrep -x sleep -u 10001 || echo none") == "none\n"
 
 
+async def test_a_task_may_ask_for_more_processors_than_there_are(sandboxes: DockerSandboxes, make_spec: MakeSpec) -> None:
+    sandbox = await sandboxes.create(make_spec(SMALL.model_copy(update={"cpus": 64.0})))
+    assert (await bash(sandbox, "echo it runs")).strip() == "it runs"
+    await sandbox.kill()
+
+
 async def test_a_fork_bomb_is_held_and_removed(sandboxes: DockerSandboxes, make_spec: MakeSpec) -> None:
     sandbox = await sandboxes.create(make_spec())
     said = Said()
