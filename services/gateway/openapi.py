@@ -61,7 +61,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> None:
         statuses.add("401")
     if method in _WITH_BODY:
         statuses |= {"413", "415"}
-    if "{" in path or "requestBody" in operation:
+    if "{" in path or "requestBody" in operation or path.endswith("/checkpoint"):
         statuses.add("404")
     if path.endswith(("/cancel", "/approve", "/reject", "/repositories")) and method in _WITH_BODY:
         statuses.add("409")
