@@ -1,8 +1,10 @@
 """Verification of the trail on the machine that holds it: where its entries, its published checkpoints and its key lie."""
 
+import logging
 import time
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from cli.context import layout
@@ -26,6 +28,7 @@ SEAL_SECONDS = 15.0
 def examine(export: Path | None = None, checkpoints: Path | None = None, key: Path | None = None) -> Report:
     """Verify this machine's trail, or an export. Raises CliError where it cannot be tried."""
     here = layout()
+    _keep_quiet()
     try:
         return verify.verify(
             export or _database(),
@@ -35,6 +38,8 @@ def examine(export: Path | None = None, checkpoints: Path | None = None, key: Pa
     except EntryInvalid as error:
         raise CliError(f"NOT VERIFIED: {error}") from error
     except (OSError, KeyUnusable, NotPrivate, StoreError, ValidationError) as error:
+        if isinstance(error, OSError | KeyUnusable) and (export or checkpoints or key):
+            raise CliError(f"It could not be tried: {error}", "Check the files that were named.", Exit.USAGE) from error
         raise _unreadable(error) from error
 
 
@@ -50,12 +55,18 @@ def wait_sealed(index: int) -> Report:
 
 def export(output: Path) -> int:
     """Write this machine's log to a new file; gives how many entries it has. Raises CliError."""
+    _keep_quiet()
     try:
         return verify.export(_database(), output)
     except FileExistsError as error:
         raise CliError(f"{output} is there already.", "Name a new file.", Exit.USAGE) from error
     except (OSError, NotPrivate, StoreError, ValidationError) as error:
         raise _unreadable(error) from error
+
+
+def _keep_quiet() -> None:
+    """What the database's library logs would stand in the output: a failure is said once, by us."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def _unreadable(error: Exception) -> CliError:

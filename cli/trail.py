@@ -38,7 +38,8 @@ def verify_trail(
     if machine(json_flag):
         printing.document(asdict(report))
     else:
-        printing.say(proof.describe(report))
+        verdict, *rest = proof.describe(report).split("\n")
+        printing.say((verdict, "bold green" if report.verified else "bold red"), "\n", "\n".join(rest))
     raise typer.Exit(Exit.OK if report.verified else Exit.FAILED)
 
 
