@@ -1,5 +1,6 @@
 """The control socket: the runner opens, asks after and closes doors. Who may connect is decided by the socket's directory and mode."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -39,6 +40,7 @@ class Control:
         self._keyring = keyring
         self._client = client
         self._doors: dict[str, _Opened] = {}
+        self._opening = asyncio.Lock()
         self.application = web.Application(client_max_size=256 * 1024)
         self.application.router.add_post("/doors", self._open)
         self.application.router.add_get("/doors/{key}", self._report)
@@ -58,12 +60,13 @@ class Control:
             raise web.HTTPUnprocessableEntity(text="the request for a door is not valid") from error
         key = DoorKey(asked.run_id, asked.fence)
         directory = self._settings.sockets_dir / str(key)
-        if str(key) not in self._doors:
-            try:
-                await self._listen(key, asked, directory)
-            except SecretsError as error:
-                log.warning("credential_not_opened", run=str(key), error=type(error).__name__)
-                raise web.HTTPForbidden(text="the sealed credential cannot be opened") from error
+        try:
+            async with self._opening:  # two that ask at once must get one door, and one count of what is spent
+                if str(key) not in self._doors:
+                    await self._listen(key, asked, directory)
+        except SecretsError as error:
+            log.warning("credential_not_opened", run=str(key), error=type(error).__name__)
+            raise web.HTTPForbidden(text="the sealed credential cannot be opened") from error
         return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
 
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:

@@ -3,7 +3,9 @@
 Refusals are answered with 400, which no agent retries. What the upstream says about the key is never passed on.
 """
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable
 from typing import Any
 
 import aiohttp
@@ -20,6 +22,8 @@ RESPONSE_HEADERS = ("content-type", "request-id", "retry-after")
 ERROR_TEXT = {401: "The model key was refused.", 403: "The model key may not do this."}
 QUERIES = frozenset({"", "beta=true"})
 MAX_ERROR_BYTES = 64 * 1024
+AT_ONCE = 16
+"""Requests of one door under way; more wait. They bound by how much a budget can be overrun: it is looked at when a request begins."""
 
 
 class Proxy:
@@ -29,6 +33,7 @@ class Proxy:
         self._door = door
         self._client = client
         self._base_url = base_url
+        self._places = asyncio.Semaphore(AT_ONCE)
         self.application = web.Application(client_max_size=max_body_bytes)
         self.application.router.add_route("*", "/{path:.*}", self._handle)
 
@@ -41,7 +46,8 @@ class Proxy:
             log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
             return _error(400, "invalid_request_error", f"Refused by this deployment's egress policy: {refusal.reason}.")
         try:
-            return await self._forward(request, checked)
+            async with self._places:
+                return await self._forward(request, checked)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("egress_upstream_failed", run=str(self._door.key), error=type(error).__name__)
             self._door.charge(ResponseMeter(checked.model, stream=False), 502)
@@ -86,15 +92,35 @@ class Proxy:
                 self._door.charge(meter, answer.status if answer.status >= 400 else 502)  # noqa: PLR2004
                 return await _passed_on(answer)
             response = web.StreamResponse(headers=_allowed(answer))
-            await response.prepare(request)
+            status = answer.status
             try:
-                async for chunk in answer.content.iter_any():
-                    meter.feed(chunk)
-                    await response.write(chunk)
-            finally:  # what was read is paid for, also where the sandbox hung up
+                await _streamed(request, response, answer, meter)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("egress_upstream_broke_off", run=str(self._door.key), error=type(error).__name__)
+                status = 502
+                if request.transport is not None:
+                    request.transport.close()  # or the sandbox would take what it has for the whole answer
+            finally:
                 meter.finish()
-                self._door.charge(meter, answer.status)
+                self._door.charge(meter, status)
             return response
+
+
+async def _streamed(request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse, meter: ResponseMeter) -> None:
+    """The answer, to its end also where the sandbox hangs up: what it costs stands at the end."""
+    listening = await _heard(response.prepare(request))
+    async for chunk in answer.content.iter_any():
+        meter.feed(chunk)
+        listening = listening and await _heard(response.write(chunk))
+
+
+async def _heard(sending: Awaitable[object]) -> bool:
+    """Whether the sandbox was there to take it."""
+    try:
+        await sending
+    except ConnectionResetError:
+        return False
+    return True
 
 
 def _token(request: web.Request) -> str:

@@ -91,7 +91,8 @@ def session(settings: EgressSettings) -> aiohttp.ClientSession:
         if not permitted(host, settings.allow_networks):
             raise AddressRefused(host)
     trust = ssl.create_default_context(cafile=str(settings.ca_bundle) if settings.ca_bundle else None)
-    connector = aiohttp.TCPConnector(resolver=CheckedResolver(settings.allow_networks), ssl=trust, limit=64, ttl_dns_cache=30)
+    # No limit over all doors: each has its own, and one must not use up the others' connections.
+    connector = aiohttp.TCPConnector(resolver=CheckedResolver(settings.allow_networks), ssl=trust, limit=0, ttl_dns_cache=30)
     # A stream may run for long: the bound is on silence, not on the whole.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=settings.upstream_idle_seconds)
     return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False, auto_decompress=False)

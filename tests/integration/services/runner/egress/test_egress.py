@@ -1,8 +1,10 @@
 """The egress process as a sandbox meets it: a socket, a worthless token, and nothing else that works."""
 
+import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,24 +160,85 @@ async def test_closing_leaves_nothing(egress: EgressProcess) -> None:
     assert (await egress.call("DELETE", "/doors/..%2f..%2fetc"))[0] == 404
 
 
+@asynccontextmanager
+async def answered_by(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], directory: Path) -> AsyncGenerator[EgressProcess]:
+    """An egress process in front of an upstream that behaves as told."""
+    application = web.Application()
+    application.router.add_post("/v1/messages", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    egress = EgressProcess(directory, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await egress.start()
+    try:
+        yield egress
+    finally:
+        egress.stop()
+        await runner.cleanup()
+
+
 async def test_a_redirect_is_not_followed(short_path: Path) -> None:
     async def redirect(_request: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("http://169.254.169.254/latest/meta-data")
 
-    application = web.Application()
-    application.router.add_post("/v1/messages", redirect)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    egress = EgressProcess(short_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
-    await egress.start()
-    try:
+    async with answered_by(redirect, short_path) as egress:
         status, text = await ask(await egress.open(egress.door(KEY)))
         assert (status, "169.254" in text) == (502, False)
-    finally:
-        egress.stop()
-        await runner.cleanup()
+
+
+async def test_hanging_up_before_the_end_saves_nothing(short_path: Path) -> None:
+    gone, told = asyncio.Event(), asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}}\n\n')
+        await gone.wait()
+        for _ in range(100):
+            await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
+        await response.write(b'data: {"type": "message_delta", "usage": {"output_tokens": 500}}\n\n')
+        await response.write_eof()
+        told.set()
+        return response
+
+    async with answered_by(stream, short_path) as egress:
+        door = egress.door(KEY)
+        socket = await egress.open(door)
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+            answer = await session.post("http://door/v1/messages", json=BODY, headers={"x-api-key": TOKEN})
+            assert b"message_start" in await answer.content.readany()
+            answer.close()
+        gone.set()
+        async with asyncio.timeout(20):
+            await told.wait()
+            while not (report := await egress.report(door)).requests:  # noqa: ASYNC110 - the process tells nobody that it has read on
+                await asyncio.sleep(0.01)
+        assert (report.requests, report.input_tokens, report.output_tokens, report.upstream_status) == (1, 7, 500, 0)
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_the_whole(short_path: Path) -> None:
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with answered_by(broken, short_path) as egress:
+        door = egress.door(KEY)
+        with pytest.raises(aiohttp.ClientError):
+            await ask(await egress.open(door))
+        report = await egress.report(door)
+        assert (report.requests, report.input_tokens, report.upstream_status) == (1, 7, 502)
+
+
+async def test_who_asks_twice_at_once_gets_one_door(egress: EgressProcess) -> None:
+    door = egress.door(KEY)
+    first, second = await asyncio.gather(egress.open(door), egress.open(door))
+    assert first == second
+    assert (await ask(first))[0] == 200
+    assert (await egress.report(door)).requests == 1
 
 
 async def test_an_upstream_in_a_private_network_needs_the_operator(model: ScriptedModel, short_path: Path) -> None:
