@@ -52,7 +52,7 @@ async def _caught_up(read: Read, subject: str, progress: Progress, sequence: int
         for message in found:
             last = message.sequence
             try:
-                envelope = catalogue.parse(message.data)
+                envelope = catalogue.parse(message.data, message.subject)
             except catalogue.InvalidMessage:
                 log.warning("fact_unreadable", sequence=message.sequence)
                 continue

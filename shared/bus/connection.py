@@ -134,7 +134,7 @@ class Bus:
         if stored is None:
             return None
         try:
-            return catalogue.parse(stored.data)
+            return catalogue.parse(stored.data, stored.subject)
         except InvalidMessage as error:
             log.warning("last_fact_is_none", subject=subject, detail=str(error))
             return None

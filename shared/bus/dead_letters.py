@@ -90,7 +90,7 @@ def fact(letter: DeadLetter) -> envelope.AnyEnvelope | None:
     named = _named(letter.subject)
     if (named.kind, named.first, named.second) == (Kind.FACT, "command", "dead_lettered"):
         return None
-    command_id, command_type = _identity(letter.data)
+    command_id, command_type = _identity(letter)
     told = CommandDeadLettered(
         service=cast("ServiceName", letter.service),
         command_type=command_type or f"{named.first}.{named.second}",
@@ -103,9 +103,9 @@ def fact(letter: DeadLetter) -> envelope.AnyEnvelope | None:
     return made.model_copy(update={"id": EventId(ids.derive(_SPACE, letter.key))})
 
 
-def _identity(data: bytes) -> tuple[EventId | None, str | None]:
+def _identity(letter: DeadLetter) -> tuple[EventId | None, str | None]:
     try:
-        known = catalogue.parse(data)
+        known = catalogue.parse(letter.data, letter.subject)
     except InvalidMessage:
         return None, None
     return known.id, known.type

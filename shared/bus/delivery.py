@@ -84,10 +84,7 @@ def parsed(handler: Handler) -> RawHandler:
     async def handle(delivery: Delivery) -> None:
         if forged(delivery.headers):
             raise InvalidMessage("the message is the answer to somebody's Direct Get")
-        envelope = catalogue.parse(delivery.data)
-        if envelope.nats_subject != delivery.subject:
-            raise InvalidMessage("the message says another subject than it was sent to")
-        await handler(envelope, delivery)
+        await handler(catalogue.parse(delivery.data, delivery.subject), delivery)
 
     return handle
 

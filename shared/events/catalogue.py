@@ -32,10 +32,11 @@ ENDINGS: dict[type[Command], tuple[type[Fact], ...]] = {
 """The facts that end a command: exactly one of them follows it."""
 
 
-def parse(data: bytes) -> AnyEnvelope:
+def parse(data: bytes, subject: str | None = None) -> AnyEnvelope:
     """Read a message. Unknown fields are ignored, so that an older consumer understands a newer producer.
 
-    Raises InvalidMessage when the bytes are no JSON object, the type is unknown or the content breaks its schema.
+    `subject` is where it was found: it must say that one itself, so that the right to publish one fact is no right to say another.
+    Raises InvalidMessage when it does not, the bytes are no JSON object, the type is unknown or the content breaks its schema.
     """
     try:
         document: Any = json.loads(data)
@@ -46,7 +47,10 @@ def parse(data: bytes) -> AnyEnvelope:
     if payload_type is None:
         raise InvalidMessage("the message has no type this catalogue knows")
     try:
-        return Envelope[payload_type].model_validate(document, extra="ignore")
+        envelope: AnyEnvelope = Envelope[payload_type].model_validate(document, extra="ignore")
     except ValidationError as error:
         where = "; ".join(".".join(map(str, fault["loc"])) + ": " + fault["type"] for fault in error.errors(include_input=False))
         raise InvalidMessage(f"{payload_type.TYPE} breaks its schema at {where}") from error
+    if subject is not None and envelope.nats_subject != subject:
+        raise InvalidMessage("the message says another subject than it was sent to")
+    return envelope

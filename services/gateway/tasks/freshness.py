@@ -41,7 +41,7 @@ async def _folded(read: Read, subject: str, stored: Stored) -> Stored:
         for message in found:
             after = message.sequence
             try:
-                envelope = catalogue.parse(message.data)
+                envelope = catalogue.parse(message.data, message.subject)
             except catalogue.InvalidMessage:
                 continue  # the projection dead-letters it
             progress = fold(progress, message.sequence, envelope)

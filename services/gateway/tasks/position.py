@@ -26,6 +26,11 @@ class Stored(Protocol):
         ...
 
     @property
+    def subject(self) -> str:
+        """Where it was sent to: who may send there is the server's to hold, so a fact is believed as far as it says the same."""
+        ...
+
+    @property
     def data(self) -> bytes:
         """Its bytes."""
         ...

@@ -114,7 +114,7 @@ class TaskStream:
     def _fact(self, message: Stored) -> Event | None:
         self._folded = message.sequence
         try:
-            envelope = catalogue.parse(message.data)
+            envelope = catalogue.parse(message.data, message.subject)
         except catalogue.InvalidMessage:
             log.warning("fact_unreadable", sequence=message.sequence)
             return None

@@ -21,6 +21,7 @@ AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 class Message:
     sequence: int
     data: bytes
+    subject: str = ""
 
 
 @dataclass
@@ -30,16 +31,17 @@ class Log:
     kept: dict[str, list[Message]] = field(default_factory=lambda: {"EVT": [], "OUT": []})
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, stream: str, data: bytes, *, gap: int = 0) -> int:
+    def add(self, stream: str, data: bytes, *, gap: int = 0, subject: str = "") -> int:
         messages = self.kept[stream]
         sequence = (messages[-1].sequence if messages else 0) + 1 + gap
-        messages.append(Message(sequence, data))
+        messages.append(Message(sequence, data, subject))
         self.arrived.set()
         return sequence
 
-    def fact(self, payload: Fact, *, gap: int = 0) -> int:
+    def fact(self, payload: Fact, *, gap: int = 0, subject: str | None = None) -> int:
         at = AT + timedelta(seconds=len(self.kept["EVT"]))
-        return self.add("EVT", envelope.new(payload, source="scheduler", owner=OWNER, task=TASK, at=at).encode(), gap=gap)
+        told = envelope.new(payload, source="scheduler", owner=OWNER, task=TASK, at=at)
+        return self.add("EVT", told.encode(), gap=gap, subject=subject or told.nats_subject)
 
     def line(self, number: int, *, gap: int = 0, fence: int = 7) -> int:
         event = AgentEvent(kind="message", text=f"line {number}")

@@ -18,7 +18,7 @@ from services.gateway.tasks.stream import Event, Pace, TaskStream
 from services.gateway.tasks.view import Progress, fold
 from shared.events import catalogue, facts, ids
 from shared.events.ids import ProjectId, RepositoryId, TaskId
-from shared.events.values import Limits, TaskState
+from shared.events.values import Limits, Outcome, TaskState
 
 from .logs import AT, LIFE, OWNER, RUN, TASK, Log, Message
 
@@ -190,6 +190,17 @@ async def test_a_wake_up_before_its_message_is_stored_is_not_lost() -> None:
     log.arrived = asyncio.Event()  # stored without another one
     await asyncio.wait_for(following, 5)
     assert arrived == ["snapshot", "state", "end"]
+
+
+async def test_a_fact_on_the_subject_of_another_tells_nothing() -> None:
+    """Who may say `run.started` could otherwise say that a task succeeded, or show a reviewer another diff."""
+    log = lived([[] for _ in LIFE])
+    forged = facts.TaskSucceeded(outcome=Outcome.PUBLISHED, commit_sha="0" * 40)
+    log.fact(forged, subject=f"evt.run.started.{OWNER}.{TASK}")
+    events = await taken(log, Progress(), None, 100)
+    assert events[-1].name == "end"
+    assert json.loads(events[-1].data)["state"] == "failed"
+    assert not [event for event in events if "succeeded" in event.data]
 
 
 async def test_bytes_that_are_no_message_are_passed_over() -> None:

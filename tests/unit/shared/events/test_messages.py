@@ -78,6 +78,14 @@ def test_anything_else_is_an_invalid_message_and_nothing_worse(data: bytes) -> N
         catalogue.parse(data)
 
 
+def test_a_message_found_where_another_belongs_is_refused() -> None:
+    message = _message()
+    assert catalogue.parse(message.encode(), message.nats_subject) == message
+    for other in (f"evt.task.succeeded.{OWNER}.{TASK}", f"evt.run.started.{TASK}.{TASK}"):
+        with pytest.raises(catalogue.InvalidMessage, match="another subject"):
+            catalogue.parse(message.encode(), other)
+
+
 def test_deeply_nested_json_is_an_invalid_message() -> None:
     with pytest.raises(catalogue.InvalidMessage):
         catalogue.parse(b"[" * 100_000)
