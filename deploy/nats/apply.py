@@ -59,10 +59,10 @@ async def apply(settings: ApplySettings) -> None:
             for stream in topology.STREAMS:
                 if stream.account is account:
                     await _stream(api, stream, settings)
-            for consumer in topology.CONSUMERS:
-                if (Account.APP if isinstance(consumer.stream, Stream) else Account.AUDIT) is account:
+            if account is Account.APP:
+                for consumer in topology.CONSUMERS:
                     await _consumer(api, consumer)
-            if account is Account.AUDIT:
+            else:
                 await _mirrors_follow(api, settings.deadline_seconds)
         finally:
             await api.close()

@@ -15,6 +15,7 @@ from typing import cast
 import nkeys
 
 from deploy.nats import topology
+from deploy.nats.borders import borders
 from deploy.nats.topology import Account, UserSpec
 
 DEFAULT_STORE_BYTES = 16 * 1024**3
@@ -63,7 +64,7 @@ def configuration(settings: RenderSettings, public_keys: dict[str, str]) -> str:
         "server_name": "async-code",
         "listen": f"{settings.host}:{settings.port}",
         "jetstream": {"store_dir": str(store), "max_file_store": settings.store_bytes, "sync_interval": settings.sync_interval},
-        "accounts": {account: _account(account, public_keys) for account in Account},
+        "accounts": {name: _account(name, public_keys) | border for name, border in borders().items()},
         "system_account": Account.SYS,
     }
     if settings.monitor_port is not None:
@@ -73,11 +74,10 @@ def configuration(settings: RenderSettings, public_keys: dict[str, str]) -> str:
     return json.dumps(parts, indent=2) + "\n"
 
 
-def _account(account: Account, public_keys: dict[str, str]) -> dict[str, object]:
-    users = [_user(user, public_keys[user.name]) for user in topology.USERS if user.account is account]
-    if account is Account.SYS:
-        return {"users": users}
-    return {"jetstream": "enabled", "users": users} | (_app_borders() if account is Account.APP else _audit_borders())
+def _account(name: str, public_keys: dict[str, str]) -> dict[str, object]:
+    users = [_user(user, public_keys[user.name]) for user in topology.USERS if user.home == name]
+    account: dict[str, object] = {"users": users}
+    return account | ({"jetstream": "enabled"} if name in {Account.APP, Account.AUDIT} else {})
 
 
 def _user(user: UserSpec, public_key: str) -> dict[str, object]:
@@ -85,39 +85,6 @@ def _user(user: UserSpec, public_key: str) -> dict[str, object]:
     if user.answers:
         permissions["allow_responses"] = {"max": 1, "expires": "1m"}
     return {"nkey": public_key, "permissions": permissions}
-
-
-def _mirrored_calls() -> list[str]:
-    # Narrow on purpose: with all of $JS.API.CONSUMER exported, AUDIT could delete APP's consumers (verified).
-    # Per stream for the same reason: a consumer on a blob stream is none of AUDIT's business. Both forms of the call are used.
-    return [f"$JS.API.CONSUMER.CREATE.{stream}{rest}" for stream in topology.mirrored() for rest in ("", ".>")]
-
-
-def _app_borders() -> dict[str, object]:
-    calls = [{"service": call, "response_type": "stream", "accounts": [Account.AUDIT]} for call in _mirrored_calls()]
-    return {
-        "exports": [
-            *calls,
-            {"service": "$JS.FC.>", "accounts": [Account.AUDIT]},
-            {"stream": f"{topology.DELIVER}.>", "accounts": [Account.AUDIT]},
-        ],
-        "imports": [{"service": {"account": Account.AUDIT, "subject": topology.AUDIT_QUESTIONS}}],
-    }
-
-
-def _audit_borders() -> dict[str, object]:
-    calls = [
-        {"service": {"account": Account.APP, "subject": call}, "to": call.replace("$JS.API", topology.MIRRORED_API, 1)}
-        for call in _mirrored_calls()
-    ]
-    return {
-        "exports": [{"service": topology.AUDIT_QUESTIONS, "accounts": [Account.APP]}],
-        "imports": [
-            *calls,
-            {"service": {"account": Account.APP, "subject": "$JS.FC.>"}},
-            {"stream": {"account": Account.APP, "subject": f"{topology.DELIVER}.>"}},
-        ],
-    }
 
 
 def _public_key(seed_file: Path) -> str:

@@ -6,12 +6,15 @@ consumers, the table in README.md is checked against it. It must never grow logi
 Least privilege, and why (verified): whoever may create a consumer can have the server deliver a forged question, whoever may roll
 up or purge can empty a stream, whoever may ack for a durable can ack for any holder. So only the provisioners create, nobody
 deletes or purges, and each service may publish its own subjects, pull its own durables and read the streams it needs.
+
+Permissions alone do not hold that: the server sends its answers wherever the asker says, past the asker's permissions. So each service
+has an account of its own, whose borders (`borders`) let through what is listed here and nothing else. See decision 0006.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.bus.streams import Durable, Mirror, Stream, blob_stream, inbox_prefix
+from shared.bus.streams import API, Durable, Mirror, Stream, blob_stream, inbox_prefix
 from shared.events.values import BlobClass
 
 HOUR = 3_600
@@ -19,7 +22,7 @@ DAY = 24 * HOUR
 
 
 class Account(StrEnum):
-    """The accounts of the server. AUDIT is apart, so that no administrator of APP can touch the mirrors."""
+    """The accounts that hold streams, and the server's own. AUDIT is apart, so that no administrator of APP can touch the mirrors."""
 
     APP = "APP"
     AUDIT = "AUDIT"
@@ -65,7 +68,7 @@ class StreamSpec:
 class ConsumerSpec:
     """One durable pull consumer with explicit acks."""
 
-    stream: Stream | Mirror
+    stream: Stream
     durable: Durable
     filters: tuple[str, ...] = ()
     ack_wait_seconds: int = 30
@@ -81,10 +84,18 @@ class UserSpec:
 
     name: str
     account: Account = Account.APP
+    """Where the streams are that it deals with."""
+    provisions: bool = False
+    """Lives in that account, and creates what is in it. Everybody else lives apart."""
     publish: tuple[str, ...]
     subscribe: tuple[str, ...] = ()
     answers: bool = False
     """May reply once to each question it receives, and so needs no right on anyone's inbox."""
+
+    @property
+    def home(self) -> str:
+        """The account it lives in."""
+        return self.account if self.provisions else f"USER_{self.name.upper()}"
 
     @property
     def subscribes(self) -> tuple[str, ...]:
@@ -185,16 +196,15 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     ),
     ConsumerSpec(stream=Stream.EVT, durable=Durable.GATEWAY, filters=("evt.>",)),
     ConsumerSpec(stream=Stream.ADV, durable=Durable.DEAD_LETTERS),
-    *(ConsumerSpec(stream=mirror, durable=Durable.AUDIT, max_deliver=-1, max_ack_pending=20_000) for mirror in Mirror),
 )
 
 
-def _consumes(stream: Stream | Mirror, durable: Durable) -> tuple[str, ...]:
-    return (f"$JS.API.CONSUMER.INFO.{stream}.{durable}", f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}", f"$JS.ACK.{stream}.{durable}.>")
+def _consumes(stream: Stream, durable: Durable) -> tuple[str, ...]:
+    return (f"{API}.CONSUMER.INFO.{stream}.{durable}", f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}", f"$JS.ACK.{stream}.{durable}.>")
 
 
 def _reads(*streams: Stream | Mirror) -> tuple[str, ...]:
-    return tuple(f"$JS.API.DIRECT.GET.{stream}" for stream in streams)
+    return tuple(f"{API}.DIRECT.GET.{stream}" for stream in streams)
 
 
 _DEAD_LETTERED = "evt.command.dead_lettered.>"
@@ -280,25 +290,24 @@ USERS: tuple[UserSpec, ...] = (
         name="audit",
         account=Account.AUDIT,
         publish=(
-            *(f"$JS.API.STREAM.INFO.{mirror}" for mirror in Mirror),
-            *(subject for mirror in Mirror for subject in _consumes(mirror, Durable.AUDIT)),
+            *(f"{API}.STREAM.INFO.{mirror}" for mirror in Mirror),
             *_reads(*Mirror),  # in the origin's order, from where its own log ends: see decision 0008
         ),
         subscribe=("rpc.audit.>",),
         answers=True,
     ),
-    UserSpec(name="provisioner", publish=_PROVISIONS),
-    UserSpec(name="provisioner-audit", account=Account.AUDIT, publish=_PROVISIONS),
+    UserSpec(name="provisioner", provisions=True, publish=_PROVISIONS),
+    UserSpec(name="provisioner-audit", account=Account.AUDIT, provisions=True, publish=_PROVISIONS),
     UserSpec(
         name="ops",
         publish=(
-            "$JS.API.INFO",
-            "$JS.API.STREAM.NAMES",
-            "$JS.API.STREAM.LIST",
-            "$JS.API.STREAM.INFO.*",
-            "$JS.API.CONSUMER.NAMES.*",
-            "$JS.API.CONSUMER.LIST.*",
-            "$JS.API.CONSUMER.INFO.*.*",
+            f"{API}.INFO",
+            f"{API}.STREAM.NAMES",
+            f"{API}.STREAM.LIST",
+            f"{API}.STREAM.INFO.*",
+            f"{API}.CONSUMER.NAMES.*",
+            f"{API}.CONSUMER.LIST.*",
+            f"{API}.CONSUMER.INFO.*.*",
             *_reads(Stream.CMD, Stream.EVT, Stream.DLQ, Stream.ADV),
             "cmd.>",  # replays dead letters: the original bytes under a fresh message id
         ),
@@ -311,9 +320,6 @@ MIRRORED_API = "APPJS.API"
 
 DELIVER = "audit.deliver"
 """Where APP delivers to the mirrors."""
-
-AUDIT_QUESTIONS = "rpc.audit.>"
-"""Answered in AUDIT, asked in APP."""
 
 
 def user(name: str) -> UserSpec:

@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from services.audit import entry
 from services.audit.entry import Entry
 from shared.bus.errors import ReadFailed
-from shared.bus.streams import Mirror, Stream
+from shared.bus.streams import API, Mirror, Stream
 
 MIRROR_OF = {Stream[mirror.name]: mirror for mirror in Mirror}
 """Every origin that the trail follows, and its mirror."""
@@ -64,13 +64,13 @@ class NatsMirrors(Mirrors):
     async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
         """One batched Direct Get."""
         request = {"seq": after + 1, "next_by_subj": ">", "batch": limit, "max_bytes": _BATCH_BYTES}
-        async with aclosing(self._answers(f"$JS.API.DIRECT.GET.{MIRROR_OF[stream]}", request)) as answers:
+        async with aclosing(self._answers(f"{API}.DIRECT.GET.{MIRROR_OF[stream]}", request)) as answers:
             return [_entry(stream, message.headers or {}, message.data) async for message in answers]
 
     async def standing(self, stream: Stream) -> Standing:
         """The mirror's own report."""
         try:
-            reply = await self._client.request(f"$JS.API.STREAM.INFO.{MIRROR_OF[stream]}", timeout=_SILENCE_SECONDS)
+            reply = await self._client.request(f"{API}.STREAM.INFO.{MIRROR_OF[stream]}", timeout=_SILENCE_SECONDS)
         except (nats.errors.Error, TimeoutError) as error:
             raise ReadFailed(f"{MIRROR_OF[stream]} gives no report: {type(error).__name__}") from error
         report: dict[str, Any] = json.loads(reply.data)

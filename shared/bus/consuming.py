@@ -24,7 +24,7 @@ from shared.bus.delivery import RawHandler, Settlement
 from shared.bus.errors import NotReady
 from shared.bus.link import Link
 from shared.bus.publishing import Publisher
-from shared.bus.streams import inbox_prefix
+from shared.bus.streams import API, inbox_prefix
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,9 @@ class _Broker(NatsBroker):
 
     def __init__(self, link: Link) -> None:
         # FastStream logs each message with its text; ours does not. Its injection is not needed: the handler takes the raw message.
-        super().__init__(link.settings.url, logger=None, apply_types=False, graceful_timeout=link.settings.grace_seconds)
+        super().__init__(
+            link.settings.url, logger=None, apply_types=False, graceful_timeout=link.settings.grace_seconds, js_options={"prefix": API}
+        )
         self._link = link
 
     async def _connect(self) -> Client:
@@ -134,7 +136,7 @@ class Consumers:
 
     async def _ack_wait(self, stream: str, durable: str) -> float:
         try:
-            info = await JetStreamContext(self._link.client, timeout=_INFO_SECONDS).consumer_info(stream, durable)
+            info = await JetStreamContext(self._link.client, prefix=API, timeout=_INFO_SECONDS).consumer_info(stream, durable)
         except NotFoundError as error:
             raise NotReady(f"consumer {durable} of {stream} is missing: run the provisioner") from error
         except (NatsError, TimeoutError) as error:

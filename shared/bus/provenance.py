@@ -1,9 +1,11 @@
-"""Whether a message came from where its subject says.
+"""Whether a message is the answer to somebody's Direct Get, and so not from where its subject says. The second line of defence.
 
-Permissions alone do not tell (verified on nats-server 2.15.1): a Direct Get is answered to whatever reply subject the asker names, by
-the server itself and so past the asker's permissions. Who may write one stream and read it could thus have its own bytes delivered as
-a question, or stored as a command. Such a message carries the headers of the answer to a Direct Get, which the asker cannot take off:
-so whoever receives a message refuses one with those headers, and whoever reads a stored one refuses a doubled set. See decision 0006.
+A Direct Get is answered to whatever reply subject the asker names, by the server itself and so past the asker's permissions (verified on
+nats-server 2.15.1). The first line is that each service has an account of its own, where such an answer reaches only what the asker may
+publish anyway (`deploy/nats/borders.py`). It must stay the first: an answer can be asked for without the headers looked at here.
+
+Whoever receives a message refuses one with those headers, and whoever reads a stored one refuses a doubled set. The audit service does
+neither: what a service forged is what the trail is for. See decision 0006.
 """
 
 from collections.abc import Mapping

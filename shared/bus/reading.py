@@ -1,6 +1,6 @@
 """Reading streams without a consumer, by batched Direct Get: no service may create a consumer (that right can forge deliveries).
 
-It needs the right on `$JS.API.DIRECT.GET.<stream>` alone. Forged messages are left out, loudly.
+It needs the right on `DIRECT.GET.<stream>` alone. Forged messages are left out, loudly.
 """
 
 import asyncio
@@ -19,12 +19,15 @@ from nats.errors import Error as NatsError
 from shared.bus.errors import NotPermitted, ReadFailed
 from shared.bus.link import Link
 from shared.bus.provenance import stored_forged
+from shared.bus.streams import API
 
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 4
 _SILENCE_SECONDS = 3.0
 _BATCH_BYTES = 8 * 1024 * 1024
+_SEQUENCE = "Nats-Sequence"
+"""On every stored message, set by the server after whatever its sender set, and on no status: a sender may well write `Status: 204`."""
 _END_OF_BATCH = "204"
 _NONE = "404"
 
@@ -91,7 +94,7 @@ class Reader:
             try:
                 return await self._once(stream, request)
             except (ReadFailed, NatsError, TimeoutError) as error:
-                if self._link.denied_since(f"$JS.API.DIRECT.GET.{stream}", began):
+                if self._link.denied_since(f"{API}.DIRECT.GET.{stream}", began):
                     raise NotPermitted(f"{self._link.settings.user} may not read {stream}") from error
                 log.warning("read_retried", stream=stream, attempt=attempt + 1, error=str(error) or type(error).__name__)
                 await self._link.connected_within(_SILENCE_SECONDS)
@@ -102,7 +105,7 @@ class Reader:
         token = f"{next(self._tokens):x}"
         answers = self._answers[token] = asyncio.Queue()
         try:
-            await self._link.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=f"{inbox}.{token}")
+            await self._link.client.publish(f"{API}.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=f"{inbox}.{token}")
             return await _collect(answers, batched="batch" in request)
         finally:
             del self._answers[token]
@@ -125,7 +128,7 @@ async def _collect(answers: asyncio.Queue[Msg], *, batched: bool) -> tuple[list[
             message = await answers.get()
         headers = message.headers or {}
         status = headers.get("Status")
-        if status is None:
+        if _SEQUENCE in headers:
             found.append(_stored_message(message, headers))
             if not batched:
                 return found, 0
@@ -139,7 +142,7 @@ async def _collect(answers: asyncio.Queue[Msg], *, batched: bool) -> tuple[list[
 
 def _stored_message(message: Msg, headers: dict[str, Any]) -> StoredMessage:
     return StoredMessage(
-        sequence=int(headers["Nats-Sequence"]),
+        sequence=int(headers[_SEQUENCE]),
         subject=headers["Nats-Subject"],
         data=message.data,
         headers=headers,

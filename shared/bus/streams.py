@@ -44,8 +44,10 @@ class Durable(StrEnum):
     RUNNER = "runner"
     GATEWAY = "gateway"
     DEAD_LETTERS = "dead-letters"
-    AUDIT = "audit"
 
+
+API = "BUS.API"
+"""Under what name a service's account sees the few calls of the streams' API (`$JS.API`) that it may make."""
 
 STREAM_OF_KIND = {Kind.COMMAND: Stream.CMD, Kind.FACT: Stream.EVT}
 """Where a message is stored."""

@@ -53,8 +53,7 @@ async def test_everything_of_the_topology_is_there_and_the_mirrors_follow(nats_s
             assert info["config"]["deny_delete"]
             assert info["config"]["deny_purge"]
     for consumer in topology.CONSUMERS:
-        connection = audit if isinstance(consumer.stream, Mirror) else api
-        await connection.call(f"CONSUMER.INFO.{consumer.stream}.{consumer.durable}")
+        await api.call(f"CONSUMER.INFO.{consumer.stream}.{consumer.durable}")
     await audit.close()
 
 
@@ -62,6 +61,15 @@ async def test_a_second_time_changes_nothing(nats_server: NatsServer, api: Api) 
     before = [(await api.call(f"STREAM.INFO.{stream}"))["config"] for stream in Stream]
     await provisioning.apply(settings(nats_server))
     assert [(await api.call(f"STREAM.INFO.{stream}"))["config"] for stream in Stream] == before
+
+
+async def test_a_durable_that_is_no_longer_of_the_topology_stays_and_hinders_nothing(nats_server: NatsServer) -> None:
+    audit = await provisioner(nats_server, "provisioner-audit")
+    left_over = {"durable_name": "audit", "name": "audit", "ack_policy": "explicit", "deliver_policy": "all"}
+    await audit.call(f"CONSUMER.CREATE.{Mirror.CMD}.audit", {"stream_name": Mirror.CMD, "config": left_over, "action": "create"})
+    await provisioning.apply(settings(nats_server))
+    assert (await audit.call(f"CONSUMER.INFO.{Mirror.CMD}.audit"))["name"] == "audit"
+    await audit.close()
 
 
 async def test_a_larger_store_is_taken_over(nats_server: NatsServer, api: Api) -> None:
@@ -78,7 +86,7 @@ async def test_what_would_drop_messages_is_refused(nats_server: NatsServer) -> N
 
 async def test_a_lost_consumer_of_cmd_is_not_created_over_held_commands(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     await command(nats_server, b"work")
-    lost = topology.ConsumerSpec(stream=Stream.CMD, durable=Durable.AUDIT, filters=("cmd.audit.>",))
+    lost = topology.ConsumerSpec(stream=Stream.CMD, durable=Durable.GATEWAY, filters=("cmd.gateway.>",))
     monkeypatch.setattr(topology, "CONSUMERS", (*topology.CONSUMERS, lost))
     with pytest.raises(DestructiveDrift, match="offer executed commands again"):
         await provisioning.apply(settings(nats_server))

@@ -12,10 +12,10 @@ from nats.errors import Error as NatsError
 
 from deploy.nats import topology
 from shared.bus.client import Listeners, flushed, open_client
-from shared.bus.streams import Mirror, Stream
+from shared.bus.streams import API, Mirror, Stream
 from tests.servers.nats import NatsServer
 
-CONSUMER_API = "$JS.API.CONSUMER"
+CONSUMER_API = f"{API}.CONSUMER"
 
 MAY_PUBLISH = {
     "gateway": [
@@ -34,7 +34,7 @@ MAY_PUBLISH = {
         "blob.changes.x.0",
     ],
     "runner": ["evt.run.started.-.-", "evt.egress.refused.-.-", "out.o.t.r", "$KV.lease.r", "blob.result.x.0", "blob.checkpoint.x.0"],
-    "ops": ["cmd.git.prepare.-.-", "$JS.API.STREAM.LIST"],
+    "ops": ["cmd.git.prepare.-.-", f"{API}.STREAM.LIST"],
 }
 MAY_NOT_PUBLISH = {
     "gateway": ["cmd.git.publish.-.-", "cmd.runner.start.-.-", "evt.task.queued.-.-", "evt.run.finished.-.-", "$KV.fate.r", "$KV.lease.r"],
@@ -74,7 +74,7 @@ PULLERS = {
     ("EVT", "scheduler"): {"scheduler"},
     ("EVT", "gateway"): {"gateway"},
     ("ADV", "dead-letters"): {"scheduler"},
-    **{(str(mirror), "audit"): {"audit"} for mirror in Mirror},
+    **{(str(mirror), "audit"): set[str]() for mirror in Mirror},
 }
 SERVICES = ["gateway", "scheduler", "git", "runner", "audit", "ops"]
 EVERYBODY = [user.name for user in topology.USERS]
@@ -144,8 +144,9 @@ async def test_reading_and_pulling(probes: dict[str, Probe]) -> None:
     for user in EVERYBODY:
         probe = probes[user]
         for stream, readers in READERS.items():
-            assert await probe.may_publish(f"$JS.API.DIRECT.GET.{stream}", b'{"seq": 1}') == (user in readers), (user, stream)
-            assert not await probe.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}"), (user, stream)
+            assert await probe.may_publish(f"{API}.DIRECT.GET.{stream}", b'{"seq": 1}') == (user in readers), (user, stream)
+            assert not await probe.may_publish(f"$JS.API.DIRECT.GET.{stream}"), (user, stream)
+            assert not await probe.may_publish(f"{API}.STREAM.MSG.GET.{stream}"), (user, stream)
         for (stream, durable), pullers in PULLERS.items():
             assert await probe.may_publish(f"{CONSUMER_API}.MSG.NEXT.{stream}.{durable}") == (user in pullers), (user, durable)
             assert await probe.may_publish(f"$JS.ACK.{stream}.{durable}.1.1.1.1.0") == (user in pullers), (user, durable)
@@ -182,7 +183,8 @@ async def test_nobody_but_provisioners_creates_and_nobody_deletes(probes: dict[s
             "CONSUMER.CREATE.CMD",
             "CONSUMER.DURABLE.CREATE.CMD.forged",
         ):
-            assert not await probe.may_publish(f"$JS.API.{call}"), (user, call)
+            for api in ("$JS.API", "APPJS.API", API):
+                assert not await probe.may_publish(f"{api}.{call}"), (user, call)
 
 
 async def test_nobody_deletes(probes: dict[str, Probe]) -> None:
@@ -199,8 +201,8 @@ async def test_nobody_deletes(probes: dict[str, Probe]) -> None:
             "CONSUMER.UNPIN.CMD.git",
             "CONSUMER.RESET.CMD.git",
         ):
-            assert not await probe.may_publish(f"$JS.API.{call}"), (user, call)
-            assert not await probe.may_publish(f"APPJS.API.{call}"), (user, call)
+            for api in ("$JS.API", "APPJS.API", API):
+                assert not await probe.may_publish(f"{api}.{call}"), (user, call)
 
 
 async def test_a_forged_consumer_is_not_there(probes: dict[str, Probe]) -> None:
@@ -216,7 +218,7 @@ async def test_a_forged_consumer_is_not_there(probes: dict[str, Probe]) -> None:
 async def test_a_reply_subject_cannot_ack_for_another(probes: dict[str, Probe]) -> None:
     """The server refuses `$JS.ACK` as a reply subject, so a Direct Get cannot be made to ack."""
     runner = probes["runner"]
-    assert not await runner.may_publish(f"$JS.API.DIRECT.GET.{Stream.EVT}", b'{"seq": 1}', reply="$JS.ACK.CMD.git.1.1.1.1.0")
+    assert not await runner.may_publish(f"{API}.DIRECT.GET.{Stream.EVT}", b'{"seq": 1}', reply="$JS.ACK.CMD.git.1.1.1.1.0")
 
 
 async def test_the_audit_account_does_not_see_the_applications_streams(probes: dict[str, Probe]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.bus import Bus, Delivery, Durable, Stream
 from shared.bus.errors import BusUnreachable, NotAuthorized, NotPermitted, NotReady
-from shared.bus.streams import Mirror
+from shared.bus.streams import API, Mirror
 from shared.events.envelope import AnyEnvelope
 from tests.integration.shared.bus.conftest import Connect, eventually, everything
 from tests.integration.shared.bus.messages import prepare
@@ -18,7 +18,7 @@ COMMANDS = 400
 
 async def mirrored(audit: Bus) -> dict[str, int]:
     """What the trail's mirror of CMD holds."""
-    answer = await audit.nats.request(f"$JS.API.STREAM.INFO.{Mirror.CMD}", timeout=5)
+    answer = await audit.nats.request(f"{API}.STREAM.INFO.{Mirror.CMD}", timeout=5)
     return json.loads(answer.data)["state"]
 
 

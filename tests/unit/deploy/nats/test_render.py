@@ -35,16 +35,10 @@ def test_the_configuration_holds_no_secret_and_binds_the_monitor_to_loopback(tmp
     assert written["http"] == "127.0.0.1:8222"
     assert written["listen"] == "127.0.0.1:4222"
     assert written["jetstream"]["sync_interval"] == "always"
-    assert set(written["accounts"]) == {"APP", "AUDIT", "SYS"}
-
-
-def test_app_exports_no_more_of_its_api_than_creating_consumers_of_what_is_mirrored(tmp_path: Path) -> None:
-    render(settings(tmp_path))
-    application = json.loads(settings(tmp_path).config_file.read_text())["accounts"]["APP"]
-    services = [export["service"] for export in application["exports"] if "service" in export]
-    calls = [f"$JS.API.CONSUMER.CREATE.{stream}{rest}" for stream in ("CMD", "EVT", "DLQ", "ADV") for rest in ("", ".>")]
-    assert services == [*calls, "$JS.FC.>"]
-    assert all(export["accounts"] == ["AUDIT"] for export in application["exports"])
+    with_streams = {name for name, account in written["accounts"].items() if account.get("jetstream")}
+    assert with_streams == {"APP", "AUDIT"}
+    assert set(written["accounts"]) == {"APP", "AUDIT", "SYS", *(user.home for user in topology.USERS)}
+    assert all(len(account.get("users", [])) <= 1 for account in written["accounts"].values())
 
 
 def test_tls_is_written_when_it_is_set(tmp_path: Path) -> None:

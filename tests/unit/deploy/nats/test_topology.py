@@ -6,7 +6,7 @@ from deploy.nats import topology
 from deploy.nats.configs import consumer_config, stream_config
 from deploy.nats.topology import Account
 from shared.blobs.chunks import CHUNK_BYTES, MAX_BYTES
-from shared.bus.streams import Durable, Mirror, Stream, blob_stream
+from shared.bus.streams import API, Durable, Mirror, Stream, blob_stream
 from shared.events.values import BlobClass
 
 README = Path(topology.__file__).with_name("README.md")
@@ -36,14 +36,14 @@ def test_nothing_stored_can_be_deleted_purged_or_rolled_up() -> None:
 def test_only_provisioners_may_create_and_nobody_may_take_a_wildcard_of_the_api() -> None:
     for user in topology.USERS:
         creates = [subject for subject in user.publish if "CREATE" in subject or "UPDATE" in subject]
-        assert bool(creates) == user.name.startswith("provisioner")
-        assert not {">", "$JS.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"} & {*user.publish, *user.subscribes}
+        assert bool(creates) == user.provisions == user.name.startswith("provisioner")
+        assert not {">", "$JS.>", "$JS.API.>", f"{API}.>", "$JS.ACK.>", "_INBOX.>"} & {*user.publish, *user.subscribes}
         assert not [subject for subject in user.publish if "DELETE" in subject or "PURGE" in subject]
 
 
 def test_every_durable_is_pulled_by_exactly_one_user() -> None:
     for consumer in topology.CONSUMERS:
-        call = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.durable}"
+        call = f"{API}.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.durable}"
         assert [user.name for user in topology.USERS if call in user.publish] != []
         assert len([user.name for user in topology.USERS if call in user.publish]) == 1
 
@@ -53,7 +53,10 @@ def test_every_command_subject_belongs_to_one_durable() -> None:
     assert filters == [("cmd.scheduler.>",), ("cmd.git.>",), ("cmd.runner.>",)]
 
 
-def test_audit_alone_lives_in_its_account() -> None:
+def test_whoever_creates_lives_beside_the_streams_and_everybody_else_in_an_account_of_their_own() -> None:
+    homes = [user.home for user in topology.USERS]
+    assert len(set(homes)) == len(homes)
+    assert {user.home for user in topology.USERS if user.provisions} == {Account.APP, Account.AUDIT}
     assert {user.name for user in topology.USERS if user.account is Account.AUDIT} == {"audit", "provisioner-audit"}
     assert set(topology.mirrored()) == {Stream.CMD, Stream.EVT, Stream.DLQ, Stream.ADV}
 
@@ -62,7 +65,7 @@ def test_filters_are_said_as_the_server_takes_them() -> None:
     by_durable = {(consumer.stream, consumer.durable): consumer_config(consumer) for consumer in topology.CONSUMERS}
     assert by_durable[Stream.CMD, Durable.GIT]["filter_subject"] == "cmd.git.>"
     assert len(str(by_durable[Stream.EVT, Durable.SCHEDULER]["filter_subjects"]).split(",")) == 4
-    assert "filter_subject" not in by_durable[Mirror.CMD, Durable.AUDIT]
+    assert "filter_subject" not in by_durable[Stream.ADV, Durable.DEAD_LETTERS]
 
 
 def _cell(subjects: tuple[str, ...]) -> str:
@@ -89,10 +92,10 @@ def tables() -> str:
         lines.append(f"| {stream.name} | {_cell(stream.subjects)} | {full} | {stream.per_mille} | {days} | {notes} |")
     lines += ["", "| consumer | of | takes |", "|---|---|---|"]
     lines += [f"| {consumer.durable} | {consumer.stream} | {_cell(consumer.filters or ('>',))} |" for consumer in topology.CONSUMERS]
-    lines += ["", "| user | account | may publish | may subscribe | answers |", "|---|---|---|---|---|"]
+    lines += ["", "| user | lives in | may publish | may subscribe | answers |", "|---|---|---|---|---|"]
     for user in topology.USERS:
         answers = "yes" if user.answers else ""
-        lines.append(f"| {user.name} | {user.account} | {_cell(user.publish)} | {_cell(user.subscribes)} | {answers} |")
+        lines.append(f"| {user.name} | {user.home} | {_cell(user.publish)} | {_cell(user.subscribes)} | {answers} |")
     return "\n".join(lines)
 
 
