@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from shared.bus.errors import BusUnreachable, NotAuthorized
 from shared.bus.streams import inbox_prefix
@@ -19,16 +20,33 @@ REPEATED_ORIGIN = "Async-Code-Repeated-Origin"
 """Set by us on a message that carries the marks of a Direct Get twice. See `provenance`."""
 
 _ORIGIN_LINE = b"\r\nNats-Stream:"
+_DELIVERED = b"$JS.ACK."
 
 
 class _BusClient(Client):
-    """nats-py's client; headers that repeat are one in its dictionary, so what `provenance` needs is counted here."""
+    """nats-py's client, for messages whose headers somebody hostile wrote."""
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        parsed = await super()._process_headers(headers)  # pyright: ignore[reportUnknownMemberType]
+        """As nats-py, which raises on some bytes and then hears nothing any more. Keys that repeat are counted for `provenance`."""
+        if not headers:
+            return None
+        try:
+            parsed = await super()._process_headers(headers)  # pyright: ignore[reportUnknownMemberType]
+        except (IndexError, ValueError):
+            parsed = self._parse_header_lines(headers)
         if parsed is not None and headers.count(_ORIGIN_LINE) > 1:
             parsed[REPEATED_ORIGIN] = "1"
         return parsed
+
+    def _build_message(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Msg:
+        """A consumer's delivery is a message, also when its sender wrote a `Status`, which nats-py would take for the server's."""
+        if headers and bytes(reply).startswith(_DELIVERED):
+            headers.pop("Status", None)
+        return super()._build_message(sid, _readable(subject), _readable(reply), data, headers)
+
+
+def _readable(subject: bytes) -> bytes:
+    return bytes(subject).decode(errors="replace").encode()
 
 
 async def _ignore_error(_error: Exception) -> None:

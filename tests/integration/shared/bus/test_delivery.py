@@ -13,7 +13,7 @@ from shared.events import catalogue
 from shared.events.envelope import AnyEnvelope
 from shared.events.facts import CommandDeadLettered
 from tests.integration.shared.bus.conftest import Connect, Reconfigure, eventually, everything
-from tests.integration.shared.bus.messages import prepare, queued
+from tests.integration.shared.bus.messages import MALFORMED, prepare, queued, raw
 
 Outcome = Callable[[int], None]
 
@@ -267,3 +267,32 @@ async def test_a_missing_consumer_is_said_at_start_and_by_ready(connect: Connect
         await git.start()
     with pytest.raises(NotReady, match="nobody"):
         await git.ready()
+
+
+STATUSES = ["100", "204", "404", "408", "409", "503", "x"]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+async def test_a_command_that_calls_itself_a_status_is_handled(connect: Connect, ops: Bus, status: str) -> None:
+    scheduler, git = await connect("scheduler"), await connect("git")
+    worker = Worker(git, well)
+    await git.start()
+    header = {"Status": status, "Description": "Idle Heartbeat"}
+    by_line, by_header = prepare(), prepare()
+    await raw(scheduler, by_line.nats_subject, f"NATS/1.0 {status} Idle Heartbeat\r\n\r\n".encode(), by_line.encode())
+    await scheduler.publisher.attempt(Stream.CMD, by_header.nats_subject, by_header.encode(), header)
+    await eventually(lambda: everything(ops, Stream.CMD), lambda held: not held)
+    assert set(worker.seen) == {by_line.id, by_header.id}
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+async def test_a_header_that_is_none_does_not_stop_what_follows(connect: Connect, ops: Bus, header: bytes) -> None:
+    scheduler, git = await connect("scheduler"), await connect("git")
+    worker = Worker(git, well)
+    await git.start()
+    odd, plain = prepare(), prepare()
+    await raw(scheduler, odd.nats_subject, header, odd.encode())
+    await scheduler.publish(plain)
+    await eventually(lambda: everything(ops, Stream.CMD), lambda held: not held)
+    given_up = await everything(ops, Stream.DLQ)
+    assert set(worker.seen) == ({plain.id} if given_up else {odd.id, plain.id})

@@ -13,17 +13,10 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.questions import AskRunInput, RunInput
 from shared.events.values import Fate
 from tests.integration.shared.bus.conftest import Connect, eventually, everything
-from tests.integration.shared.bus.messages import fate, prepare, queued, run_id
+from tests.integration.shared.bus.messages import MALFORMED, fate, prepare, queued, raw, run_id
 
-FORGED = "blob.checkpoint.forged.0"
-
-
-async def forge(runner: Bus, payload: bytes, subject: str) -> None:
-    """What a compromised runner could do: have the server answer a Direct Get of its own bytes to any subject."""
-    await runner.nats.request(FORGED + ids.fresh(), payload, timeout=5)
-    sequence = (await runner.read(Stream.BLOB_CHECKPOINT, ">", after=0))[-1].sequence
-    await runner.nats.publish(f"$JS.API.DIRECT.GET.{Stream.BLOB_CHECKPOINT}", b'{"seq": %d}' % sequence, reply=subject)
-    await flushed(runner.nats)
+MARKED = {"Nats-Stream": "BLOB_CHECKPOINT"}
+"""What the answer to a Direct Get carries. How far such answers reach: tests/integration/deploy/nats/test_borders.py."""
 
 
 async def test_what_was_stored_is_read_in_order_and_on_from_any_point(connect: Connect) -> None:
@@ -88,14 +81,66 @@ async def test_headers_of_a_writer_do_not_pass_for_the_streams(connect: Connect)
     assert [(message.sequence, message.subject) for message in read] == [(1, "out.o.t.r"), (2, "out.o.t.r"), (3, "out.o.t.r")]
 
 
+@pytest.mark.parametrize("status", ["204", "404", "408", "503", "x"])
+async def test_a_message_that_calls_itself_a_status_is_a_message(connect: Connect, status: str) -> None:
+    """Else one such message would end every read at its place for ever."""
+    runner, gateway = await connect("runner"), await connect("gateway")
+    await runner.publish_output("out.o.t.r", b"1", "id 1")
+    await runner.publisher.attempt(Stream.OUT, "out.o.t.r", b"2", {"Status": status, "Nats-Num-Pending": "0"})
+    await raw(runner, "out.o.t.r", f"NATS/1.0 {status} EOB\r\nNats-Num-Pending: 0\r\n\r\n".encode(), b"3")
+    await runner.publish_output("out.o.t.r", b"4", "id 4")
+    read = await asyncio.wait_for(gateway.read(Stream.OUT, "out.o.t.r", after=0), 10)
+    assert [message.data for message in read] == [b"1", b"2", b"3", b"4"]
+    await runner.publisher.attempt(Stream.OUT, "out.o.t.r", b"5", {"Status": status})
+    assert [message.data for message in await gateway.reader.last_of_each(Stream.OUT, ["out.o.t.r"])] == [b"5"]
+    last = await gateway.reader.last(Stream.OUT, "out.o.t.r")
+    assert last is not None
+    assert last.data == b"5"
+
+
+async def test_the_last_fact_is_found_whatever_status_it_claims(connect: Connect) -> None:
+    scheduler, git = await connect("scheduler"), await connect("git")
+    fact = queued()
+    await scheduler.publisher.attempt(Stream.EVT, fact.nats_subject, fact.encode(), {"Status": "404"})
+    assert await git.last_fact(fact.nats_subject) == fact
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+async def test_headers_that_are_none_stop_no_reader(connect: Connect, header: bytes) -> None:
+    runner, gateway = await connect("runner"), await connect("gateway")
+    await raw(runner, "out.o.t.r", header, b"1")
+    await runner.publish_output("out.o.t.r", b"2", "id 2")
+    read = await asyncio.wait_for(gateway.read(Stream.OUT, "out.o.t.r", after=0), 10)
+    assert [message.data[-1:] for message in read] == [b"1", b"2"]  # the server counts a header of one byte as data
+
+
+@pytest.mark.parametrize("header", [*MALFORMED, None])
+async def test_nothing_that_is_sent_makes_a_listener_deaf(connect: Connect, header: bytes | None) -> None:
+    """The server itself breaks the stream of bytes at some headers: then the client connects again."""
+    runner, gateway = await connect("runner"), await connect("gateway")
+    heard: set[str] = set()
+    await gateway.subscribe("out.>", heard.add)
+    if header is None:
+        await runner.nats._send_command(b"PUB out.\xff.t 0\r\n\r\n")  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]  # noqa: SLF001
+        await flushed(runner.nats)
+    else:
+        await raw(runner, "out.odd.t", header, b"1")
+
+    async def say_and_listen() -> bool:
+        await runner.publish_output("out.o.t.r", b"2", ids.fresh())
+        return "out.o.t.r" in heard
+
+    await eventually(say_and_listen, bool, seconds=8)  # less than the pings take to notice a client that reads no more
+
+
 async def test_what_one_may_not_read_is_said(connect: Connect) -> None:
     git = await connect("git")
     with pytest.raises(NotPermitted, match="git may not read OUT"):
         await git.read(Stream.OUT, "out.>", after=0)
 
 
-async def test_a_forged_command_is_a_dead_letter(connect: Connect, ops: Bus) -> None:
-    runner, git = await connect("runner"), await connect("git")
+async def test_a_command_with_the_marks_of_a_direct_get_is_a_dead_letter(connect: Connect, ops: Bus) -> None:
+    scheduler, git = await connect("scheduler"), await connect("git")
     handled: list[str] = []
 
     async def handle(envelope: AnyEnvelope, _delivery: Delivery) -> None:
@@ -104,13 +149,13 @@ async def test_a_forged_command_is_a_dead_letter(connect: Connect, ops: Bus) -> 
     git.consume(Stream.CMD, Durable.GIT, handle)
     await git.start()
     command = prepare()
-    await forge(runner, command.encode(), command.nats_subject)
+    await scheduler.publisher.attempt(Stream.CMD, command.nats_subject, command.encode(), MARKED)
     (letter,) = await eventually(lambda: everything(ops, Stream.DLQ), bool)
     assert letter.data == command.encode()
     assert handled == []
 
 
-async def test_a_forged_question_is_not_answered(connect: Connect) -> None:
+async def test_a_question_with_those_marks_is_not_answered(connect: Connect) -> None:
     runner, gateway = await connect("runner"), await connect("gateway")
     asked: list[str] = []
 
@@ -120,29 +165,28 @@ async def test_a_forged_question_is_not_answered(connect: Connect) -> None:
 
     gateway.answer(AskRunInput, prompt)
     await gateway.start()
-    genuine, forged_one = (
-        AskRunInput.model_validate({"owner": ids.fresh(), "task_id": ids.fresh(), "run_id": ids.fresh()}) for _ in range(2)
-    )
-    await forge(runner, forged_one.model_dump_json().encode(), AskRunInput.METHOD)
+    genuine, marked = (AskRunInput.model_validate({"owner": ids.fresh(), "task_id": ids.fresh(), "run_id": ids.fresh()}) for _ in range(2))
+    await runner.nats.publish(AskRunInput.METHOD, marked.model_dump_json().encode(), reply=runner.nats.new_inbox(), headers=MARKED)
     await runner.ask(genuine)
     assert asked == [genuine.run_id]
 
 
-async def test_a_forged_fact_is_not_read(connect: Connect, ops: Bus) -> None:
-    runner, git, gateway = await connect("runner"), await connect("git"), await connect("gateway")
+async def test_a_fact_with_those_marks_is_not_read(connect: Connect) -> None:
+    scheduler, git, gateway = await connect("scheduler"), await connect("git"), await connect("gateway")
     fact = queued()
-    await forge(runner, fact.encode(), fact.nats_subject)
-    await runner.publish_output("out.o.t.r", b"after it", "an id")
-    await eventually(lambda: gateway.read(Stream.OUT, "out.>", after=0), bool)
-    assert b'"messages":1' in (await ops.nats.request("$JS.API.STREAM.INFO.EVT", timeout=5)).data.replace(b" ", b"")
+    await scheduler.publisher.attempt(Stream.EVT, fact.nats_subject, fact.encode(), MARKED)
     assert await git.last_fact(fact.nats_subject) is None
     assert await gateway.read(Stream.EVT, fact.nats_subject, after=0) == []
 
 
-async def test_a_forged_fate_is_neither_heard_nor_read(connect: Connect) -> None:
-    runner, run = await connect("runner"), run_id()
+async def test_a_fate_with_those_marks_is_neither_heard_nor_read(connect: Connect) -> None:
+    scheduler, runner, run, later = await connect("scheduler"), await connect("runner"), run_id(), run_id()
     heard: list[Fate] = []
-    await Fates(runner).watch(run, heard.append)
-    await forge(runner, fate(Fate.CANCELLED), f"$KV.fate.{run}")
+    for watched in (run, later):
+        await Fates(runner).watch(watched, heard.append)
+    await scheduler.publisher.attempt(Stream.KV_FATE, f"$KV.fate.{run}", fate(Fate.CANCELLED), MARKED)
+    await scheduler.store(Stream.KV_FATE, f"$KV.fate.{later}", fate(Fate.FINISHED), "an id")
+    await eventually(lambda: Fates(runner).get(later), bool)
+    await flushed(runner.nats)
     assert await Fates(runner).get(run) is None
-    assert heard == []
+    assert heard == [Fate.FINISHED]
