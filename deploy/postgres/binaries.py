@@ -21,7 +21,7 @@ class NoPostgres(RuntimeError):
 
 @dataclass(frozen=True)
 class Binaries:
-    """One Postgres installation; it finds its own files relative to the programs, so the directory can be copied."""
+    """One Postgres installation; it finds its own files relative to the programs, so it can be copied."""
 
     directory: Path
 
@@ -35,9 +35,15 @@ class Binaries:
 
     def copied_to(self, directory: Path) -> "Binaries":
         """The same installation at another place, for a user who cannot reach this one."""
-        if not (directory / "bin" / "postgres").exists():
-            shutil.copytree(self.directory, directory, symlinks=True, dirs_exist_ok=True)
-        return Binaries(directory)
+        package = self.directory.parent
+        copy = Binaries(directory / package.name / self.directory.name)
+        if not (copy.directory / "bin" / "postgres").exists():
+            # The programs look for the wheel's libraries beside the package.
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, directory / libraries.name, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(self.directory, copy.directory, symlinks=True, dirs_exist_ok=True)
+        return copy
 
 
 def find(major: int = MAJOR) -> Binaries:

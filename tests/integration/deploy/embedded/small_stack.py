@@ -108,4 +108,8 @@ class SmallStack:
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     installed = install.install(CHECKOUT, Path(sys.prefix), root / "app")
+    if Path(sys.prefix) != installed.venv:
+        # As `up` does: the servers' programs lie beside the interpreter, and their users may not be able to reach the checkout's.
+        command = [installed.python, "-m", "tests.integration.deploy.embedded.small_stack", str(root)]
+        os.execv(installed.python, command)  # noqa: S606 - no shell is what is wanted
     sys.exit(daemon.run(root, installed, daemon.to_descriptor(sys.stdout.fileno()), small_table))

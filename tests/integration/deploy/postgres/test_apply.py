@@ -39,7 +39,7 @@ async def test_no_role_has_a_right_beyond_signing_in(database: PostgresDatabase)
         "select bool_or(has_database_privilege(rolname, current_database(), 'temporary')) from pg_roles where rolname like 'async_code_%'"
     )
     await connection.close()
-    assert {row["rolname"] for row in rows} == set(apply.ROLES)
+    assert {row["rolname"] for row in rows} >= set(apply.ROLES)  # other tests' roles, the auth server's for one, are in the same cluster
     for row in rows:
         assert row["rolcanlogin"]
         assert not any(row[right] for right in ("rolsuper", "rolinherit", "rolcreatedb", "rolcreaterole", "rolreplication", "rolbypassrls"))
