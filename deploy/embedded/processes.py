@@ -177,7 +177,6 @@ def _service(deployment: Deployment, name: str, own: Mapping[str, str], after: t
         "NATS_USER": name,
         "NATS_NKEY_FILE": str(deployment.layout.secret(name, "nats.nk")),
         "STATE_DIR": str(deployment.layout.data(name)),
-        f"{name.upper()}_STATE_DIR": str(deployment.layout.data(name)),
         **(_database(deployment, name) if name in _WITH_DATABASE else {}),
         **own,
     }
@@ -217,7 +216,6 @@ def _runner(deployment: Deployment) -> Mapping[str, str]:
     given = {"RUNNER_SLOTS": "RUNNER_SLOTS", "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS"}
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
-        "RUNNER_SOCKETS_DIR": str(deployment.layout.sockets),
         "RUNNER_DEPLOYMENT": deployment.config.deployment,
         "DOCKER_HOST": "unix:///var/run/docker.sock",
         **{variable: deployment.settings[name] for variable, name in given.items() if name in deployment.settings},
