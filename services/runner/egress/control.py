@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import structlog
@@ -23,6 +25,9 @@ from shared.secrets import Context, Keyring, SecretsError
 log = structlog.get_logger()
 
 SOCKET_NAME = "anthropic.sock"
+MAX_CONNECTIONS = 64
+"""Of one door: descriptors are this process's, and a sandbox could take them all from the other runs' doors."""
+CLOSING_SECONDS = 2.0
 _KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
 
 
@@ -30,6 +35,19 @@ _KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
 class _Opened:
     door: Door
     runner: web.AppRunner
+    server: asyncio.Server
+
+    async def close(self) -> None:
+        """Take nothing new; what is under way has `CLOSING_SECONDS`."""
+        self.server.close()
+        await self.runner.cleanup()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
 
 
 class Control:
@@ -50,7 +68,7 @@ class Control:
     async def stop(self) -> None:
         """Close every listener; directories and what was spent stay, so that a restart goes on."""
         for opened in self._doors.values():
-            await opened.runner.cleanup()
+            await opened.close()
         self._doors.clear()
 
     async def _open(self, request: web.Request) -> web.Response:
@@ -75,10 +93,10 @@ class Control:
         journal = self._settings.state_dir / f"{key}.json"
         door = Door(key, asked.token, credential, asked.max_cost_usd, journal)
         proxy = Proxy(door, self._client, self._settings.anthropic_base_url.rstrip("/"), self._settings.max_body_bytes)
-        runner = web.AppRunner(proxy.application, access_log=None)
+        runner = web.AppRunner(proxy.application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
-        await web.SockSite(runner, _socket(directory)).start()
-        self._doors[str(key)] = _Opened(door, runner)
+        server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
+        self._doors[str(key)] = _Opened(door, runner, server)
         log.info("door_opened", run=str(key))
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -106,7 +124,7 @@ class Control:
     async def _remove(self, key: str) -> DoorReport:
         opened = self._doors.pop(key, None)
         if opened is not None:
-            await opened.runner.cleanup()
+            await opened.close()
         shutil.rmtree(self._settings.sockets_dir / key, ignore_errors=True)
         (self._settings.state_dir / f"{key}.json").unlink(missing_ok=True)
         log.info("door_closed", run=key)
@@ -130,6 +148,13 @@ def _socket(directory: Path) -> socket.socket:
         os.close(place)
     path.chmod(0o666)  # the sandbox's user has no name here; the directory above lets nobody else come this far
     return bound
+
+
+def _bounded(server: web.Server | None) -> Callable[[], asyncio.BaseProtocol]:
+    """The server's protocols, up to `MAX_CONNECTIONS` at a time."""
+    if server is None:
+        raise RuntimeError("the door's server is not set up")
+    return lambda: server() if len(server.connections) < MAX_CONNECTIONS else _TurnedAway()
 
 
 def _report(door: Door) -> DoorReport:

@@ -22,6 +22,7 @@ class ResponseMeter:
 
     model: str
     stream: bool
+    fast: bool = False
     _totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_FIELDS, 0))
     _rest: bytes = b""
 
@@ -83,4 +84,5 @@ class ResponseMeter:
             cache_written=totals["cache_creation_input_tokens"],
             cache_read=totals["cache_read_input_tokens"],
             output=totals["output_tokens"],
+            fast=self.fast,
         )

@@ -8,7 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-ENDPOINTS = frozenset({("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens")})
+from services.runner.egress import prices
+
+MESSAGES = "/v1/messages"
+ENDPOINTS = frozenset({("POST", MESSAGES), ("POST", "/v1/messages/count_tokens")})
 
 BODY_KEYS = frozenset(
     {
@@ -33,6 +36,10 @@ BETAS_REFUSED = ("mcp-client", "code-execution", "files-api", "web-fetch", "web-
 
 MAX_DEPTH = 64
 MAX_MODEL_NAME = 128
+MAX_PARTS = 500_000
+"""Of a body's brackets and commas, those in texts too: a context of a million tokens has fewer. A body of nothing else keeps this process,
+which serves every run of the host, busy for its seconds and gigabytes (seen: 20 s and 0.9 GB for 30 MB)."""
+MAX_OUTPUT_TOKENS = 1_000_000
 
 
 class Refused(Exception):
@@ -51,6 +58,16 @@ class Checked:
     body: bytes
     model: str
     stream: bool
+    fast: bool
+    """At the dearer speed."""
+    max_tokens: int
+
+    @property
+    def worst_usd(self) -> float:
+        """About what it costs if the answer is as long as it may be: four bytes are a token. Counting tokens costs nothing."""
+        if self.path != MESSAGES:
+            return 0.0
+        return prices.cost_usd(self.model, fresh=len(self.body) // 4, cache_written=0, cache_read=0, output=self.max_tokens, fast=self.fast)
 
 
 def check(method: str, path: str, body: bytes) -> Checked:
@@ -68,16 +85,37 @@ def check(method: str, path: str, body: bytes) -> Checked:
         _check_tool(tool)
     _check_content(document.get("messages", []), 0)
     _check_content(document.get("system", []), 0)
-    return Checked(path, json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"), model, document.get("stream") is True)
+    return Checked(
+        path,
+        _serialised(document),
+        model,
+        stream=document.get("stream") is True,
+        fast=document.get("speed") not in (None, "standard"),
+        max_tokens=_tokens(document.get("max_tokens")),
+    )
 
 
 def betas(header: str) -> str:
     """The `anthropic-beta` header without the names that open server-side abilities."""
     names = (name.strip() for name in header.split(","))
-    return ",".join(name for name in names if name and not name.startswith(BETAS_REFUSED))
+    return ",".join(name for name in names if name and not name.lower().startswith(BETAS_REFUSED))
+
+
+def _serialised(document: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except RecursionError as error:
+        raise Refused("body_too_deep") from error
+
+
+def _tokens(value: Any) -> int:
+    """A number the upstream would not take counts as none: it refuses the request."""
+    return min(max(value, 0), MAX_OUTPUT_TOKENS) if isinstance(value, int) else 0
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    if sum(map(body.count, (b"[", b"{", b","))) > MAX_PARTS:
+        raise Refused("body_too_complex")
     try:
         document: Any = json.loads(body, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:

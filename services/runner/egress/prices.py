@@ -37,7 +37,17 @@ def price(model: str) -> Price:
     return PRICES[max(known, key=len)] if known else DEAREST
 
 
-def cost_usd(model: str, *, fresh: int, cache_written: int, cache_read: int, output: int) -> float:
+FAST = 6.0
+"""What the vendor takes more for `speed: fast`, at most (some models: 2 times)."""
+LONG_CONTEXT_TOKENS = 200_000
+LONG_CONTEXT_INPUT, LONG_CONTEXT_OUTPUT = 2.0, 1.5
+"""What some models cost more once a request reads more than that."""
+
+
+def cost_usd(model: str, *, fresh: int, cache_written: int, cache_read: int, output: int, fast: bool = False) -> float:
     """What these tokens cost. Cache writes are taken at the dearer, one-hour rate: usage does not always tell which it was."""
     rate = price(model)
-    return (fresh * rate.input + cache_written * rate.input * 2 + cache_read * rate.input * 0.1 + output * rate.output) / MILLION
+    long = fresh + cache_written + cache_read > LONG_CONTEXT_TOKENS
+    read = (fresh + cache_written * 2 + cache_read * 0.1) * rate.input * (LONG_CONTEXT_INPUT if long else 1.0)
+    written = output * rate.output * (LONG_CONTEXT_OUTPUT if long else 1.0)
+    return (read + written) * (FAST if fast else 1.0) / MILLION

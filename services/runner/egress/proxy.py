@@ -15,6 +15,7 @@ from aiohttp import web
 from services.runner.egress import policy
 from services.runner.egress.doors import Door, Refusal
 from services.runner.egress.metering import ResponseMeter
+from services.runner.egress.room import Room
 
 log = structlog.get_logger()
 
@@ -22,8 +23,6 @@ RESPONSE_HEADERS = ("content-type", "request-id", "retry-after")
 ERROR_TEXT = {401: "The model key was refused.", 403: "The model key may not do this."}
 QUERIES = frozenset({"", "beta=true"})
 MAX_ERROR_BYTES = 64 * 1024
-AT_ONCE = 16
-"""Requests of one door under way; more wait. They bound by how much a budget can be overrun: it is looked at when a request begins."""
 
 
 class Proxy:
@@ -33,20 +32,24 @@ class Proxy:
         self._door = door
         self._client = client
         self._base_url = base_url
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._room = Room(door)
+        self._checking = asyncio.Lock()
         self.application = web.Application(client_max_size=max_body_bytes)
         self.application.router.add_route("*", "/{path:.*}", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
-            checked = await self._admit(request)
+            async with self._room.for_body(request.content_length):
+                return await self._served(request, await self._admit(request))
         except policy.Refused as refusal:
             digest = hashlib.sha256(f"{request.method} {request.host} {request.path}".encode("utf-8", "surrogatepass")).hexdigest()
             self._door.refuse(Refusal(refusal.reason, digest))
             log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
             return _error(400, "invalid_request_error", f"Refused by this deployment's egress policy: {refusal.reason}.")
+
+    async def _served(self, request: web.Request, checked: policy.Checked) -> web.StreamResponse:
         try:
-            async with self._places:
+            async with self._room.taken(checked.worst_usd):
                 return await self._forward(request, checked)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("egress_upstream_failed", run=str(self._door.key), error=type(error).__name__)
@@ -58,7 +61,7 @@ class Proxy:
             raise policy.Refused("token_wrong")
         if self._door.exhausted:
             raise policy.Refused("budget_exceeded")
-        if request.headers.get("content-encoding", "identity") != "identity":
+        if set(request.headers.getall("content-encoding", ())) - {"identity"}:
             raise policy.Refused("encoding_denied")
         try:
             body = await request.read()
@@ -66,7 +69,8 @@ class Proxy:
             raise policy.Refused("body_too_large") from error
         if request.query_string not in QUERIES:
             raise policy.Refused("query_denied")
-        return policy.check(request.method, request.path, body)
+        async with self._checking:  # in a thread, one of a door at a time: the other runs' doors go on meanwhile
+            return await asyncio.to_thread(policy.check, request.method, request.path, body)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         """Built anew: nothing of the sandbox's own but the version and the betas that passed."""
@@ -87,7 +91,7 @@ class Proxy:
         query = f"?{request.query_string}" if request.query_string else ""
         url = f"{self._base_url}{checked.path}{query}"
         async with self._client.post(url, data=checked.body, headers=self._headers(request), allow_redirects=False) as answer:
-            meter = ResponseMeter(checked.model, stream="event-stream" in answer.headers.get("content-type", ""))
+            meter = ResponseMeter(checked.model, stream="event-stream" in answer.headers.get("content-type", ""), fast=checked.fast)
             if answer.status != 200:  # noqa: PLR2004 - RFC 9110 §15.3.1; redirects count as errors
                 self._door.charge(meter, answer.status if answer.status >= 400 else 502)  # noqa: PLR2004
                 return await _passed_on(answer)

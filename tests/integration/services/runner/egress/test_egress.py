@@ -1,6 +1,7 @@
 """The egress process as a sandbox meets it: a socket, a worthless token, and nothing else that works."""
 
 import asyncio
+import io
 import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -261,3 +262,57 @@ async def test_the_key_is_nowhere_but_in_memory(egress: EgressProcess) -> None:
     seen = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
     files = b"".join(path.read_bytes() for path in egress.directory.rglob("*") if path.is_file())
     assert KEY.encode() not in seen + files
+
+
+async def test_requests_that_begin_together_cannot_spend_one_budget_many_times(short_path: Path) -> None:
+    asked = 0
+
+    async def dear(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        await request.read()
+        return web.json_response({"usage": {"input_tokens": 10, "output_tokens": 100_000}})
+
+    async with answered_by(dear, short_path) as egress:
+        door = egress.door(KEY, max_cost_usd=1.0)
+        socket = await egress.open(door)
+        answers = await asyncio.gather(*(ask(socket, BODY | {"stream": False, "max_tokens": 100_000}) for _ in range(20)))
+        assert sorted(status for status, _ in answers) == [200] + [400] * 19
+        assert (asked, (await egress.report(door)).cost_usd) == (1, pytest.approx(1.5, rel=0.01))
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def test_one_sandbox_cannot_keep_the_others_waiting(egress: EgressProcess) -> None:
+    """By bodies that take long to read, or by all the connections there are."""
+    greedy, other = egress.door(KEY), egress.door(KEY)
+    socket, others = await egress.open(greedy), await egress.open(other)
+    body = b'{"model":"m","messages":[' + b"[]," * 10_000_000 + b"[]]}"
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+        asking = asyncio.create_task(session.post("http://door/v1/messages", data=io.BytesIO(body), headers={"x-api-key": TOKEN}))
+        async with asyncio.timeout(5):
+            assert (await ask(others))[0] == 200
+        assert (await asking).status == 400
+    held = [await asyncio.open_unix_connection(str(socket)) for _ in range(200)]
+    assert egress.process is not None
+    assert descriptors(egress.process.pid) < 150
+    assert (await ask(others))[0] == 200
+    for _, writer in held:
+        writer.close()
+    async with asyncio.timeout(10):
+        assert (await egress.call("DELETE", f"/doors/{greedy['run_id']}.1"))[0] == 200
+
+
+async def test_a_compressed_body_is_refused_however_it_is_said(egress: EgressProcess) -> None:
+    socket = await egress.open(egress.door(KEY))
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
+        session.post(
+            "http://door/v1/messages",
+            data=json.dumps(BODY),
+            headers=[("x-api-key", TOKEN), ("content-encoding", "identity"), ("content-encoding", "gzip")],
+        ) as answer,
+    ):
+        assert (answer.status, "encoding_denied" in await answer.text()) == (400, True)

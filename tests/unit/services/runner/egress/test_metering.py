@@ -76,3 +76,11 @@ def test_an_unknown_model_is_priced_at_the_dearest() -> None:
     assert prices.price("something-new") == prices.DEAREST
     assert prices.price("claude-opus-4-5-20251101") == prices.PRICES["claude-opus-4-5"]
     assert prices.price("claude-opus-4-20250514") == prices.PRICES["claude-opus-4"]
+
+
+def test_what_the_vendor_takes_more_for_is_counted() -> None:
+    plain = prices.cost_usd("claude-opus-4-5", fresh=1_000, cache_written=0, cache_read=0, output=100)
+    assert prices.cost_usd("claude-opus-4-5", fresh=1_000, cache_written=0, cache_read=0, output=100, fast=True) == pytest.approx(6 * plain)
+    assert prices.cost_usd("claude-sonnet-4-5", fresh=0, cache_written=0, cache_read=300_000, output=100) == pytest.approx(
+        (300_000 * 0.3 * 2 + 100 * 15 * 1.5) / 1_000_000
+    )

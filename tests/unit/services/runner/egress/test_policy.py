@@ -1,5 +1,6 @@
 """What a sandbox may ask of the model API, and what it may not."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -123,3 +124,34 @@ def test_betas_that_open_server_side_abilities_are_left_out() -> None:
         policy.betas("claude-code-20250219, mcp-client-2025-04-04,files-api-2025-04-14,interleaved-thinking-2025-05-14,")
         == "claude-code-20250219,interleaved-thinking-2025-05-14"
     )
+
+
+def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_read() -> None:
+    for part in (b"[]", b"{}", b'{"a":[1]}'):
+        body = b'{"model":"m","messages":[' + b",".join([part] * policy.MAX_PARTS) + b"]}"
+        with pytest.raises(policy.Refused, match="body_too_complex"):
+            policy.check("POST", "/v1/messages", body)
+
+
+@pytest.mark.parametrize("depth", range(100, 1_100, 50))
+def test_any_depth_passes_or_is_refused(depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    body = json.dumps(GOOD)[:-1].encode() + b', "metadata": ' + nested + b"}"
+    with contextlib.suppress(policy.Refused):
+        assert nested in policy.check("POST", "/v1/messages", body).body
+
+
+@pytest.mark.parametrize("value", [None, "1000", -5, 1e400, True, 10**4_000, [1]])
+def test_a_worst_case_can_be_told_of_any_number(value: object) -> None:
+    assert 0 <= _check(GOOD | {"max_tokens": value}).worst_usd < 100
+
+
+def test_the_worst_case_knows_the_answers_length_and_speed() -> None:
+    plain = _check(GOOD | {"max_tokens": 100_000}).worst_usd
+    assert plain == pytest.approx(1.5, rel=0.01)
+    assert _check(GOOD | {"max_tokens": 100_000, "speed": "fast"}).worst_usd == pytest.approx(6 * plain, rel=0.01)
+    assert _check(GOOD | {"max_tokens": 100_000}, path="/v1/messages/count_tokens").worst_usd == 0
+
+
+def test_names_of_betas_are_compared_without_case() -> None:
+    assert policy.betas("ok-1, MCP-Client-2025-04-04,Files-Api-1") == "ok-1"
