@@ -14,6 +14,7 @@ has an account of its own, whose borders (`borders`) let through what is listed 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.blobs.chunks import AGE_SECONDS
 from shared.bus.streams import API, Durable, Mirror, Stream, blob_stream, inbox_prefix
 from shared.events.values import BlobClass
 
@@ -111,12 +112,12 @@ def _advisories(stream: Stream) -> tuple[str, ...]:
     return (f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{stream}.*", f"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{stream}.*")
 
 
-def _blobs(blob_class: BlobClass, *, per_mille: int, max_age_days: int) -> StreamSpec:
+def _blobs(blob_class: BlobClass, *, per_mille: int) -> StreamSpec:
     return StreamSpec(
         name=blob_stream(blob_class),
         subjects=(f"blob.{blob_class}.>",),
         per_mille=per_mille,
-        max_age_seconds=max_age_days * DAY,
+        max_age_seconds=AGE_SECONDS[blob_class],
         discard=Discard.NEW,
         one_per_subject=True,
         never_overwrite=True,
@@ -156,11 +157,11 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(name=Stream.DLQ, subjects=("dlq.>",), per_mille=20, max_age_seconds=14 * DAY, duplicate_window_seconds=_TEN_MINUTES),
     StreamSpec(name=Stream.ADV, subjects=(*_advisories(Stream.CMD), *_advisories(Stream.EVT)), per_mille=5, max_age_seconds=30 * DAY),
-    _blobs(BlobClass.WORKSPACE, per_mille=170, max_age_days=14),
-    _blobs(BlobClass.RESULT, per_mille=80, max_age_days=30),
-    _blobs(BlobClass.CHECKPOINT, per_mille=120, max_age_days=7),
-    _blobs(BlobClass.TRANSCRIPT, per_mille=40, max_age_days=30),
-    _blobs(BlobClass.CHANGES, per_mille=40, max_age_days=30),
+    _blobs(BlobClass.WORKSPACE, per_mille=170),
+    _blobs(BlobClass.RESULT, per_mille=80),
+    _blobs(BlobClass.CHECKPOINT, per_mille=120),
+    _blobs(BlobClass.TRANSCRIPT, per_mille=40),
+    _blobs(BlobClass.CHANGES, per_mille=40),
     StreamSpec(
         name=Stream.KV_LEASE,
         subjects=("$KV.lease.>",),

@@ -1,7 +1,8 @@
-"""Blobs: content under its own SHA-256, written once, checked by every reader.
+"""Blobs: content under its own SHA-256, written once in a generation, checked by every reader.
 
 A name can be taken by wrong bytes (its writer alone could), never changed afterwards, and wrong bytes are noticed: so a reader may
-believe what it gets. It must never hold more of a file in memory than one page of chunks.
+believe what it gets, and looks in an older generation when a newer one holds none or wrong ones. It must never hold more of a file in
+memory than one page of chunks.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ import hashlib
 import io
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from shared.blobs import chunks
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
@@ -26,17 +29,23 @@ _PAGE = 16
 _ATTEMPTS = 6
 _PAUSE_SECONDS = 0.5
 
+T = TypeVar("T")
+
 ReadChunk = Callable[[int], Awaitable[bytes]]
 
 
 class BlobStore:
     """Writes and reads blobs over the bus, with whatever rights its user has on each class."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, now: Callable[[], float] = time.time) -> None:
         self._bus = bus
+        self._now = now
 
     async def put_bytes(self, blob_class: BlobClass, data: bytes) -> BlobRef:
-        """Store `data`; stored already is as good. Raises BlobTooLarge, BlobStoreFull, NotPermitted, Unstored."""
+        """Store `data` for three quarters of its class's age at least; stored already is as good.
+
+        Raises BlobTooLarge, BlobStoreFull, NotPermitted, Unstored.
+        """
         _within(len(data), chunks.MAX_BYTES[blob_class])
         ref = BlobRef(blob_class=blob_class, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
@@ -63,47 +72,67 @@ class BlobStore:
     async def get_bytes(self, ref: BlobRef, max_bytes: int) -> bytes:
         """The blob's bytes. Raises BlobTooLarge over `max_bytes`, BlobMissing, BlobCorrupt, ReadFailed."""
         _within(ref.size_bytes, max_bytes)
-        found = bytearray(ref.size_bytes)
-        async for index, data in self._chunks(ref):
-            start = index * chunks.CHUNK_BYTES
-            found[start : start + len(data)] = data
-        whole = bytes(found)
-        _check(ref, hashlib.sha256(whole).hexdigest())
-        return whole
+
+        async def read(generation: int) -> bytes:
+            found = bytearray(ref.size_bytes)
+            async for index, data in self._chunks(ref, generation):
+                start = index * chunks.CHUNK_BYTES
+                found[start : start + len(data)] = data
+            whole = bytes(found)
+            _check(ref, hashlib.sha256(whole).hexdigest())
+            return whole
+
+        return await self._newest(ref, read)
 
     async def get_file(self, ref: BlobRef, path: Path) -> None:
         """Write the blob to `path`, which appears only when all of it is there and right. Raises as `get_bytes`."""
-        with _appearing(path) as file:
-            async for index, data in self._chunks(ref):
-                os.pwrite(file.fileno(), data, index * chunks.CHUNK_BYTES)
-            file.seek(0)
-            digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")
-            _check(ref, digest.hexdigest())
+
+        async def read(generation: int) -> None:
+            with _appearing(path) as file:
+                async for index, data in self._chunks(ref, generation):
+                    os.pwrite(file.fileno(), data, index * chunks.CHUNK_BYTES)
+                file.seek(0)
+                digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")
+                _check(ref, digest.hexdigest())
+
+        await self._newest(ref, read)
+
+    async def _newest(self, ref: BlobRef, read: Callable[[int], Awaitable[T]]) -> T:
+        """From the newest generation that is complete and right. A wrong one is said rather than that others are missing."""
+        wrong: BlobMissing | BlobCorrupt | None = None
+        for generation in chunks.generations(ref.blob_class, self._now()):
+            try:
+                return await read(generation)
+            except BlobMissing as error:
+                wrong = wrong or error
+            except BlobCorrupt as error:
+                wrong = error
+        raise wrong or BlobMissing(ref.sha256)
 
     async def _put(self, ref: BlobRef, read: ReadChunk) -> None:
         """The last chunk goes last: a reader that finds it finds all of them."""
-        last = chunks.count(ref.size_bytes) - 1
+        last, generation = chunks.count(ref.size_bytes) - 1, chunks.generation(ref.blob_class, self._now())
         for first in range(0, last, _WRITES_AT_ONCE):
-            await self._put_together(ref, range(first, min(first + _WRITES_AT_ONCE, last)), read)
-        await self._put_chunk(ref, last, await read(last))
+            await self._put_together(ref, generation, range(first, min(first + _WRITES_AT_ONCE, last)), read)
+        await self._put_chunk(ref, generation, last, await read(last))
 
-    async def _put_together(self, ref: BlobRef, indexes: range, read: ReadChunk) -> None:
+    async def _put_together(self, ref: BlobRef, generation: int, indexes: range, read: ReadChunk) -> None:
         """Several chunks at once. The first failure is raised as it is: callers tell failures apart by type, which a group would hide."""
         try:
             async with asyncio.TaskGroup() as group:
                 for index in indexes:
-                    group.create_task(self._put_chunk(ref, index, await read(index)))
+                    group.create_task(self._put_chunk(ref, generation, index, await read(index)))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
 
-    async def _put_chunk(self, ref: BlobRef, index: int, data: bytes) -> None:
+    async def _put_chunk(self, ref: BlobRef, generation: int, index: int, data: bytes) -> None:
         if len(data) != chunks.length(ref, index):
             raise BlobCorrupt(f"chunk {index} of {ref.sha256} changed while it was stored")
         stream = blob_stream(ref.blob_class)
         headers = {"Blob-Size": str(ref.size_bytes), "Blob-Chunks": str(chunks.count(ref.size_bytes))}
         for left in reversed(range(_ATTEMPTS)):
             try:
-                await self._bus.publisher.attempt(stream, chunks.subject(ref, index), data, headers)
+                await self._bus.publisher.attempt(stream, chunks.subject(ref, generation, index), data, headers)
             except AlreadyStored:
                 return
             except StoreFull as error:
@@ -115,10 +144,10 @@ class BlobStore:
             else:
                 return
 
-    async def _chunks(self, ref: BlobRef) -> AsyncIterator[tuple[int, bytes]]:
+    async def _chunks(self, ref: BlobRef, generation: int) -> AsyncIterator[tuple[int, bytes]]:
         stream, total = blob_stream(ref.blob_class), chunks.count(ref.size_bytes)
         for first in range(0, total, _PAGE):
-            wanted = [chunks.subject(ref, index) for index in range(first, min(first + _PAGE, total))]
+            wanted = [chunks.subject(ref, generation, index) for index in range(first, min(first + _PAGE, total))]
             page = await self._bus.reader.last_of_each(stream, wanted)
             if {message.subject for message in page} != set(wanted):
                 raise BlobMissing(f"{ref.blob_class} {ref.sha256}: {len(page)} of {len(wanted)} chunks")

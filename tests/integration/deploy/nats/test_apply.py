@@ -9,7 +9,7 @@ from nats.js.client import JetStreamContext
 
 from deploy.nats import apply as provisioning
 from deploy.nats import topology
-from deploy.nats.api import Api
+from deploy.nats.api import Api, ApiRefused
 from deploy.nats.apply import ApplySettings, DestructiveDrift
 from deploy.nats.render import RenderSettings, render
 from deploy.nats.topology import Account
@@ -70,6 +70,13 @@ async def test_a_durable_that_is_no_longer_of_the_topology_stays_and_hinders_not
     await provisioning.apply(settings(nats_server))
     assert (await audit.call(f"CONSUMER.INFO.{Mirror.CMD}.audit"))["name"] == "audit"
     await audit.close()
+
+
+@pytest.mark.parametrize("denied", ["deny_delete", "deny_purge"])
+async def test_what_may_never_be_deleted_stays_so(api: Api, denied: str) -> None:
+    config = (await api.call(f"STREAM.INFO.{Stream.BLOB_RESULT}"))["config"]
+    with pytest.raises(ApiRefused, match="deny"):
+        await api.call(f"STREAM.UPDATE.{Stream.BLOB_RESULT}", config | {denied: False})
 
 
 async def test_a_larger_store_is_taken_over(nats_server: NatsServer, api: Api) -> None:

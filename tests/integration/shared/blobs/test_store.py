@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from shared.blobs import BlobCorrupt, BlobMissing, BlobStore, BlobStoreFull, BlobTooLarge
-from shared.blobs.chunks import CHUNK_BYTES
+from shared.blobs import BlobCorrupt, BlobMissing, BlobStore, BlobStoreFull, BlobTooLarge, chunks
+from shared.blobs.chunks import AGE_SECONDS, CHUNK_BYTES
 from shared.bus import Bus
 from shared.bus.errors import AlreadyStored, NotPermitted
 from shared.bus.streams import Stream
@@ -40,6 +41,11 @@ def named(data: bytes, blob_class: BlobClass = BlobClass.RESULT, size: int | Non
     return BlobRef(blob_class=blob_class, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data) if size is None else size)
 
 
+def chunk(ref: BlobRef, at: float | None = None) -> str:
+    """Where the blob's first chunk is stored when it is put now."""
+    return chunks.subject(ref, chunks.generation(ref.blob_class, time.time() if at is None else at), 0)
+
+
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 20 * CHUNK_BYTES + 7])
 async def test_what_one_service_puts_another_gets(runner: Bus, git: Bus, size: int) -> None:
     data = os.urandom(size)
@@ -68,7 +74,7 @@ async def test_putting_twice_is_putting_once(runner: Bus, git: Bus) -> None:
 async def test_a_put_that_broke_off_is_completed(runner: Bus, git: Bus) -> None:
     data = os.urandom(2 * CHUNK_BYTES)
     ref = named(data)
-    await runner.publisher.attempt(Stream.BLOB_RESULT, f"blob.result.{ref.sha256}.0", data[:CHUNK_BYTES], {})
+    await runner.publisher.attempt(Stream.BLOB_RESULT, chunk(ref), data[:CHUNK_BYTES], {})
     with pytest.raises(BlobMissing, match="1 of 2"):
         await BlobStore(git).get_bytes(ref, max_bytes=len(data))
     await BlobStore(runner).put_bytes(BlobClass.RESULT, data)
@@ -86,10 +92,39 @@ async def test_a_server_that_dies_meanwhile_does_not_break_a_put(nats_server: Na
     assert await BlobStore(git).get_bytes(ref, max_bytes=len(data)) == data
 
 
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3, 4])
+async def test_what_is_put_again_is_found_as_long_as_if_it_were_new(runner: Bus, git: Bus, quarters: int) -> None:
+    data, age = os.urandom(CHUNK_BYTES + 1), AGE_SECONDS[BlobClass.RESULT]
+    first, again = time.time(), time.time() + quarters * age / 4
+    ref = await BlobStore(runner, lambda: first).put_bytes(BlobClass.RESULT, data)
+    assert await BlobStore(git, lambda: again).get_bytes(ref, max_bytes=len(data)) == data
+    await BlobStore(runner, lambda: again).put_bytes(BlobClass.RESULT, data)
+    (stored,) = await git.reader.last_of_each(Stream.BLOB_RESULT, [chunk(ref, again)])
+    assert stored.data == data[:CHUNK_BYTES]
+    assert await BlobStore(git, lambda: again + 3 * age / 4).get_bytes(ref, max_bytes=len(data)) == data
+
+
+async def test_clocks_that_differ_a_little_hinder_nothing(runner: Bus, git: Bus) -> None:
+    boundary = chunks.generation(BlobClass.RESULT, time.time()) * AGE_SECONDS[BlobClass.RESULT] / 4
+    for writer, reader in ((boundary + 1, boundary - 1), (boundary - 1, boundary + 1)):
+        data = os.urandom(10)
+        ref = await BlobStore(runner, lambda at=writer: at).put_bytes(BlobClass.RESULT, data)
+        assert await BlobStore(git, lambda at=reader: at).get_bytes(ref, max_bytes=10) == data
+
+
+async def test_wrong_bytes_in_a_newer_generation_hide_no_right_ones(runner: Bus, git: Bus, tmp_path: Path) -> None:
+    before = time.time() - AGE_SECONDS[BlobClass.RESULT] / 4
+    ref = await BlobStore(runner, lambda: before).put_bytes(BlobClass.RESULT, b"right")
+    await runner.publisher.attempt(Stream.BLOB_RESULT, chunk(ref), b"wrong", {})
+    assert await BlobStore(git).get_bytes(ref, max_bytes=10) == b"right"
+    await BlobStore(git).get_file(ref, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"right"
+
+
 async def test_nobody_overwrites(runner: Bus) -> None:
     ref = await BlobStore(runner).put_bytes(BlobClass.RESULT, b"first")
     with pytest.raises(AlreadyStored):
-        await runner.publisher.attempt(Stream.BLOB_RESULT, f"blob.result.{ref.sha256}.0", b"other", {})
+        await runner.publisher.attempt(Stream.BLOB_RESULT, chunk(ref), b"other", {})
 
 
 async def test_a_rollup_does_not_empty_the_stream(runner: Bus, git: Bus) -> None:
@@ -101,7 +136,7 @@ async def test_a_rollup_does_not_empty_the_stream(runner: Bus, git: Bus) -> None
 
 async def test_wrong_bytes_under_a_name_are_noticed(runner: Bus, git: Bus, tmp_path: Path) -> None:
     ref = named(b"right")
-    await runner.publisher.attempt(Stream.BLOB_RESULT, f"blob.result.{ref.sha256}.0", b"wrong", {})
+    await runner.publisher.attempt(Stream.BLOB_RESULT, chunk(ref), b"wrong", {})
     with pytest.raises(BlobCorrupt):
         await BlobStore(git).get_bytes(ref, max_bytes=10)
     with pytest.raises(BlobCorrupt):
@@ -111,7 +146,7 @@ async def test_wrong_bytes_under_a_name_are_noticed(runner: Bus, git: Bus, tmp_p
 
 async def test_a_chunk_of_the_wrong_length_is_noticed(runner: Bus, git: Bus) -> None:
     ref = named(b"right", size=3)
-    await runner.publisher.attempt(Stream.BLOB_RESULT, f"blob.result.{ref.sha256}.0", b"right", {})
+    await runner.publisher.attempt(Stream.BLOB_RESULT, chunk(ref), b"right", {})
     with pytest.raises(BlobCorrupt, match="length"):
         await BlobStore(git).get_bytes(ref, max_bytes=10)
 
