@@ -20,17 +20,17 @@ _MAX_MEMBERS = 64
 _CHUNK = 1024 * 1024
 
 
-def write(archive: Path, directories: tuple[str, ...], texts: Mapping[str, bytes], files: Mapping[str, Path], *, dated: int) -> None:
-    """An archive of these names below `repo.git/`: sorted, owned by nobody in particular, all dated `dated` (seconds since 1970)."""
+def write(archive: Path, directories: tuple[str, ...], texts: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
+    """An archive of these names below `repo.git/`: sorted, owned by nobody in particular, dated at the epoch."""
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for name in sorted((TOP, *(f"{TOP}/{directory}" for directory in directories))):
-            tar.addfile(_entry(name, tarfile.DIRTYPE, 0o755, 0, dated))
+            tar.addfile(_entry(name, tarfile.DIRTYPE, 0o755, 0))
         for name in sorted((*texts, *files)):
             if name in texts:
-                tar.addfile(_entry(f"{TOP}/{name}", tarfile.REGTYPE, 0o644, len(texts[name]), dated), io.BytesIO(texts[name]))
+                tar.addfile(_entry(f"{TOP}/{name}", tarfile.REGTYPE, 0o644, len(texts[name])), io.BytesIO(texts[name]))
             else:
                 with files[name].open("rb") as file:
-                    tar.addfile(_entry(f"{TOP}/{name}", tarfile.REGTYPE, 0o644, files[name].stat().st_size, dated), file)
+                    tar.addfile(_entry(f"{TOP}/{name}", tarfile.REGTYPE, 0o644, files[name].stat().st_size), file)
 
 
 def read_pack(archive: Path, pack: Path, max_bytes: int) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def _copy(source: IO[bytes], size: int, target: Path, max_bytes: int) -> bool:
     return True
 
 
-def _entry(name: str, kind: bytes, mode: int, size: int, dated: int) -> tarfile.TarInfo:
+def _entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
-    entry.type, entry.mode, entry.size, entry.mtime = kind, mode, size, dated
+    entry.type, entry.mode, entry.size, entry.mtime = kind, mode, size, 0
     return entry

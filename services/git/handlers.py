@@ -9,7 +9,6 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -138,14 +137,9 @@ class Handlers:
         remote = await self._remotes.remote(self._remotes.address(source.url), job.owner, job.task, command.credential)
         async with self._place() as place, self._mirrors.fetched(job.owner, remote, source.base_ref) as base:
             archive = await snapshots.make(
-                self._git,
-                base,
-                place,
-                depth=self._measures.depth,
-                max_bytes=self._measures.workspace_bytes,
-                timeout_seconds=self._measures.local_seconds,
-                made_at=datetime.now(UTC),
-            )
+                self._git, base, place,
+                depth=self._measures.depth, max_bytes=self._measures.workspace_bytes, timeout_seconds=self._measures.local_seconds,
+            )  # fmt: skip
             with _storing(errors.RepositoryTooLarge):
                 workspace = await self._blobs.put_file(BlobClass.WORKSPACE, archive)
             return WorkspacePrepared(base_sha=base.commit_sha, workspace=workspace)

@@ -4,7 +4,6 @@ It holds no hook, no remote, no address and no configuration of ours; the checko
 """
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
 
 from services.git import archives
@@ -20,13 +19,8 @@ _SHA256_LENGTH = 64
 _PACK = ("pack-objects", "--revs", "--stdout", "-q", "--threads=1", "--window=0", "--no-reuse-object", "--delta-base-offset")
 
 
-_ERA_SECONDS = 3 * 86_400
-"""A stored blob keeps its first age, and this one is needed until a person has decided (7 days) while it is kept for 14: so the archive
-is dated, and what is found stored already is never older than this."""
-
-
-async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: int, timeout_seconds: float, made_at: datetime) -> Path:
-    """The archive, written into the empty `directory`; the same bytes for the same base within some days. Raises RepositoryTooLarge."""
+async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: int, timeout_seconds: float) -> Path:
+    """The archive, written into the empty `directory`. Raises RepositoryTooLarge."""
     boundary = await _boundary(git, base, depth)
     pack, repository, archive = directory / "base.pack", directory / "repo.git", directory / "workspace.tar"
     wanted = "".join(f"--shallow {commit}\n" for commit in boundary) + f"{base.commit_sha}\n"
@@ -45,9 +39,7 @@ async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: 
         **({"shallow": "".join(f"{commit}\n" for commit in boundary).encode()} if boundary else {}),
     }
     files = {f"objects/pack/{file.name}": file for file in (repository / "objects/pack").iterdir() if file.suffix in {".pack", ".idx"}}
-    directories = ("objects", "objects/pack", "refs", "refs/heads")
-    dated = int(made_at.timestamp()) // _ERA_SECONDS * _ERA_SECONDS
-    await asyncio.to_thread(archives.write, archive, directories, texts, files, dated=dated)
+    await asyncio.to_thread(archives.write, archive, ("objects", "objects/pack", "refs", "refs/heads"), texts, files)
     if archive.stat().st_size > max_bytes:
         raise RepositoryTooLarge(f"the snapshot is over {max_bytes} bytes")
     return archive

@@ -47,14 +47,10 @@ class Line:
         path.mkdir()
         return path
 
-    async def snapshot(
-        self, remote: Remote, base_ref: str | None = None, *, depth: int = 1, max_bytes: int = 64 * MIB, made_at: datetime = AUTHORED
-    ) -> tuple[str, Path]:
+    async def snapshot(self, remote: Remote, base_ref: str | None = None, *, depth: int = 1, max_bytes: int = 64 * MIB) -> tuple[str, Path]:
         """The base commit and its archive."""
         async with self.mirrors.fetched(self.owner, remote, base_ref) as base:
-            archive = await snapshots.make(
-                self.git, base, self.place(), depth=depth, max_bytes=max_bytes, timeout_seconds=60, made_at=made_at
-            )
+            archive = await snapshots.make(self.git, base, self.place(), depth=depth, max_bytes=max_bytes, timeout_seconds=60)
             return base.commit_sha, archive
 
     async def take_in(

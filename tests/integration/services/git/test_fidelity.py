@@ -1,6 +1,5 @@
 import os
 import random
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from services.git.protected import Protection
 from services.git.resolution import Reach
 from shared.events.changes import FileChange
 from tests.integration.services.git.conftest import OWNER, RemoteTo
-from tests.integration.services.git.line import AUTHORED, Line, applied, fsck, sandbox
+from tests.integration.services.git.line import Line, applied, fsck, sandbox
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
@@ -171,9 +170,6 @@ async def test_a_snapshot_is_the_same_bytes_each_time_and_holds_no_more_than_it_
     line.owner = type(OWNER)("0b3c3c1e-0000-4000-8000-000000000009")
     _, two = await line.snapshot(remote)
     assert one.read_bytes() == two.read_bytes()
-    # A blob keeps the age of its first upload, so after some days the same base is another blob.
-    _, later = await line.snapshot(remote, made_at=AUTHORED + timedelta(days=3))
-    assert (later.read_bytes() == one.read_bytes(), later.stat().st_size) == (False, one.stat().st_size)
     unpacked = line.place()
     sandbox(one, unpacked, lambda _: None)
     names = sorted(path.relative_to(unpacked / "repo.git").as_posix() for path in (unpacked / "repo.git").rglob("*") if path.is_file())
