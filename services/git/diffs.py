@@ -13,7 +13,7 @@ from typing import Literal
 
 from services.git import objects
 from services.git.command import MIB, Caps, Git
-from services.git.errors import ResultTooLarge
+from services.git.errors import CommandTimedOut, ResultTooLarge
 from services.git.patches import Record, Section, records, sections
 from services.git.protected import Protection
 from services.git.takein import Taken
@@ -26,6 +26,7 @@ _STATUS: dict[str, Literal["added", "modified", "deleted", "renamed", "copied", 
     "A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed",
 }  # fmt: skip
 _ABSENT = b"000000"
+_NO_MEMORY = b"Out of memory"  # a small pack can hold a file of gigabytes, which a patch needs whole
 _MAX_LINKS = 20_000
 
 
@@ -81,16 +82,22 @@ async def changes(git: Git, taken: Taken, protection: Protection, sizes: Sizes) 
 
 
 async def write_patch(git: Git, taken: Taken, path: Path, sizes: Sizes) -> None:
-    """The whole change as `git apply` takes it, binary content included. Over the limit: a text that no tool takes for a patch."""
-    done = await git.run(
-        *_DIFF, *_RENAMES, "-p", "--binary", taken.base_sha, taken.tree_sha,
-        repository=taken.repository, stdout=path,
-        caps=Caps(timeout_seconds=sizes.timeout_seconds, file_bytes=sizes.patch_bytes, memory_bytes=sizes.memory_bytes),
-    )  # fmt: skip
+    """The whole change as `git apply` takes it, binary content included. Over a limit: a text that no tool takes for a patch."""
+    try:
+        done = await git.run(
+            *_DIFF, *_RENAMES, "-p", "--binary", taken.base_sha, taken.tree_sha,
+            repository=taken.repository, stdout=path,
+            caps=Caps(timeout_seconds=sizes.timeout_seconds, file_bytes=sizes.patch_bytes, memory_bytes=sizes.memory_bytes),
+        )  # fmt: skip
+    except CommandTimedOut:
+        path.write_text("The patch takes too long to make. Fetch the branch instead.\n")
+        return
     if done.code != 0 and path.stat().st_size >= sizes.patch_bytes:
         path.write_text(f"The patch is larger than {sizes.patch_bytes} bytes. Fetch the branch instead.\n")
-        return
-    done.required()
+    elif done.code != 0 and _NO_MEMORY in done.complaint:
+        path.write_text("The patch takes too much memory to make. Fetch the branch instead.\n")
+    else:
+        done.required()
 
 
 async def _records(git: Git, taken: Taken, sizes: Sizes) -> list[Record]:

@@ -76,6 +76,12 @@ class ResultTooLarge(Refused):
     code = "result_too_large"
 
 
+class WorkUnreadable(Unreachable):
+    """git fails at what the sandbox made, or this machine does: tried a few times more, then the work is at fault."""
+
+    code = "pack_refused"
+
+
 class TreeMismatch(Refused):
     """The pack does not give the tree the sandbox said it wrote."""
 

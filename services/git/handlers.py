@@ -151,8 +151,9 @@ class Handlers:
             raise errors.PushRefused("the gateway knows no such repository") from error
         address = self._remotes.address(publication.url)
         async with self._place() as place, self._mirrors.existing(job.owner, address) as mirror:
-            taken = await self._take_in(place, mirror, command)
-            diff = await self._show(job, command, publication, taken, place)
+            with _reading():
+                taken = await self._take_in(place, mirror, command)
+                diff = await self._show(job, command, publication, taken, place)
             held = _held(command, diff)
             if held is not None:
                 return held
@@ -230,6 +231,17 @@ def _held(command: GitPublish, diff: Diff) -> ChangeHeld | None:
     if command.publish_policy is not PublishPolicy.AUTO:
         return ChangeHeld(run_id=command.run_id, tree_sha=command.tree_sha, reason="policy")
     return None
+
+
+@contextmanager
+def _reading() -> Generator[None]:
+    """What a sandbox made may be built to be too much for git: that ends the command, or the scheduler would send it again and again."""
+    try:
+        yield
+    except (errors.CommandTimedOut, errors.OutputTooLarge) as error:
+        raise errors.ResultTooLarge("reading the work takes too much") from error
+    except errors.CommandFailed as error:
+        raise errors.WorkUnreadable("git cannot read the work") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from services.git import app
 from services.git.command import Git
-from services.git.handlers import Handlers, TryAgain
+from services.git.handlers import Handlers, Measures, TryAgain
 from services.git.mirrors import Mirrors
 from services.git.remotes import Remotes
 from services.git.settings import GitSettings
@@ -104,6 +104,11 @@ def fix(work: Path) -> None:
 
 @pytest.fixture
 def desk(tmp_path: Path, server: GitServer) -> Desk:
+    return make_desk(tmp_path, server, lambda measures: measures)
+
+
+def make_desk(tmp_path: Path, server: GitServer, changed: Callable[[Measures], Measures]) -> Desk:
+    """A desk under the default limits, as `changed`."""
     repository = server.create("demo")
     git_objects.write_commit(repository, git_objects.write_tree(repository, {b"README.md": Blob(b"# Demo\n")}))
     keyring, conversation = Keyring.generate(), Conversation()
@@ -112,7 +117,7 @@ def desk(tmp_path: Path, server: GitServer) -> Desk:
     blobs = Folder(tmp_path / "blobs")
     blobs.directory.mkdir()
     (tmp_path / "work").mkdir()
-    measures = app.measures(GitSettings(keyring_file=tmp_path / "unused", cache_dir=tmp_path / "cache"))
+    measures = changed(app.measures(GitSettings(keyring_file=tmp_path / "unused", cache_dir=tmp_path / "cache")))
     git = Git(tmp_path / "home")
     handlers = Handlers(
         conversation, blobs, Remotes(conversation, keyring, protocols={"http"}, reach=LOOPBACK), git,

@@ -1,0 +1,51 @@
+"""Work that is made to be too much for git: it ends its own command, and keeps nobody else's waiting."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.git.command import MIB
+from services.git.handlers import Measures, TryAgain
+from shared.events.facts import ChangeFailed, ChangePrepared, ChangePublished
+from tests.integration.services.git.test_handlers import Desk, make_desk
+from tests.servers.git import GitServer
+
+DeskWith = Callable[[Callable[[Measures], Measures]], Desk]
+
+
+@pytest.fixture
+def desk_with(tmp_path: Path, server: GitServer) -> DeskWith:
+    return lambda changed: make_desk(tmp_path, server, changed)
+
+
+def swell(work: Path) -> None:
+    """64 MiB that a pack holds in a few kilobytes."""
+    (work / "big").write_bytes(b"\0" * (64 * MIB))
+
+
+async def test_a_file_too_large_for_a_patch_is_published_without_one(desk_with: DeskWith) -> None:
+    desk = desk_with(lambda measures: replace(measures, sizes=replace(measures.sizes, memory_bytes=110 * MIB)))
+    prepared, published = await desk.run(await desk.worked(swell))
+    assert isinstance(prepared, ChangePrepared)
+    assert "too much memory" in desk.blobs.path(prepared.patch).read_text()
+    assert isinstance(published, ChangePublished)
+
+
+async def test_work_that_takes_too_long_to_show_ends_the_command_at_once(desk_with: DeskWith) -> None:
+    """A dead letter would have the scheduler send it again: a few such changes could hold every slot of the service for hours."""
+    desk = desk_with(lambda measures: replace(measures, sizes=replace(measures.sizes, timeout_seconds=0.0)))
+    (failed,) = await desk.run(await desk.worked(swell))
+    assert isinstance(failed, ChangeFailed)
+    assert failed.failure.code == "result_too_large"
+
+
+async def test_work_that_git_fails_at_is_tried_again_and_then_at_fault(desk_with: DeskWith) -> None:
+    desk = desk_with(lambda measures: replace(measures, sizes=replace(measures.sizes, memory_bytes=4 * MIB)))
+    publish = await desk.worked(swell)
+    with pytest.raises(TryAgain):
+        await desk.run(publish)
+    (failed,) = await desk.run(publish, deliveries=4)
+    assert isinstance(failed, ChangeFailed)
+    assert failed.failure.code == "pack_refused"
