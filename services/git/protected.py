@@ -4,6 +4,7 @@ Why these: CI runs them with the repository's secrets, or they decide who must r
 """
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ BUILT_IN = (
 )  # fmt: skip
 
 MAX_PATTERNS, MAX_PATTERN_LENGTH = 200, 512
+_WINDOWS = re.compile(r"[\\:]|[ .](?:/|\Z)")
 _MAX_HOPS = 40  # as many links as Linux follows (path_resolution(7))
 
 
@@ -52,8 +54,7 @@ class Protection:
 
     def guards_link(self, path: bytes) -> bool:
         """Whether a link at `path` stands at, or on the way to, something protected."""
-        name = folded(path)
-        return self._globs.matches(name) or self._globs.is_above(name)
+        return any(self._globs.matches(name) or self._globs.is_above(name) for name in _readings(path))
 
     def follow(self, links: Mapping[bytes, bytes]) -> None:
         """Protect also what protected links of the tree lead to, and every link on the way. `links` are paths and targets."""
@@ -67,12 +68,20 @@ class Protection:
         """Whether this change waits for a person."""
         if GITLINK in {touched.old_mode, touched.new_mode}:
             return True
-        names = {folded(touched.path), folded(touched.old_path)}
+        names = _readings(touched.path) | _readings(touched.old_path)
         if any(map(self._globs.matches, names)):
             return True
         if touched.new_mode == SYMLINK and self.guards_link(touched.path):
             return True
         return any(_within(name, literal) or _within(literal, name) for name in names for literal in self._literals)
+
+
+def _readings(path: bytes) -> set[str]:
+    """The path as it is and as Windows reads it: a backslash separates, and dots and blanks at a name's end, or a stream's name, are lost."""
+    name = folded(path)
+    if _WINDOWS.search(name) is None:
+        return {name}
+    return {name, "/".join(part.partition(":")[0].rstrip(" .") or part for part in name.replace("\\", "/").split("/"))}
 
 
 def _within(path: str, directory: str) -> bool:

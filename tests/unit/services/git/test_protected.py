@@ -50,6 +50,11 @@ def changed(path: str, *, mode: bytes = FILE, old_path: str | None = None) -> To
         ".claude/settings.json",
         ".mcp.json",
         ".github\u200c/workflows/ci.yml",
+        ".github/workflows./ci.yml",
+        ".github /workflows/ci.yml",
+        ".husky. ./pre-commit",
+        ".github\\workflows\\ci.yml",
+        ".envrc::$DATA",
     ],
 )
 def test_what_ci_hooks_and_reviews_obey_is_protected(path: str) -> None:
