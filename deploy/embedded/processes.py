@@ -198,6 +198,7 @@ def _gateway(deployment: Deployment) -> Mapping[str, str]:
         "GATEWAY_GIT_PUBLIC_KEY_FILE": str(deployment.layout.public / "git-key.json"),
         "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(deployment.layout.public / "egress-key.json"),
         **({"GATEWAY_ALLOW_REPOSITORY_SCHEMES": json.dumps(_split(protocols))} if protocols else {}),
+        **({"GATEWAY_MAX_LIMITS": deployment.settings["MAX_LIMITS"]} if "MAX_LIMITS" in deployment.settings else {}),
     }
 
 
@@ -213,7 +214,7 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
 
 
 def _runner(deployment: Deployment) -> Mapping[str, str]:
-    given = {"RUNNER_SLOTS": "RUNNER_SLOTS", "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS"}
+    given = {"RUNNER_SLOTS": "RUNNER_SLOTS", "RUNNER_RUNTIME": "RUNNER_RUNTIME", "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS"}
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
         "RUNNER_DEPLOYMENT": deployment.config.deployment,

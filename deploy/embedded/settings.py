@@ -45,6 +45,8 @@ TABLE = (
     Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),
     Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default"),
     Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default"),
+    Setting("RUNNER_RUNTIME", r"[A-Za-z0-9._-]{1,64}", "what runs sandboxes: runsc for gVisor; runc by default"),
+    Setting("MAX_LIMITS", r"\{.*\}", 'the most a task may ask for, as JSON, such as {"memory_mib": 8192}; the gateway\'s own defaults'),
 )
 _BY_NAME = {setting.name: setting for setting in TABLE}
 

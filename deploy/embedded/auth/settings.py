@@ -13,7 +13,7 @@ class AuthSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AUTH_", frozen=True)
 
     host: str = "127.0.0.1"
-    """Loopback: browsers sign in through the gateway."""
+    """Loopback: it speaks no TLS. Who signs in from elsewhere comes through a tunnel (docs/operations.md)."""
     port: Annotated[int, Field(ge=0, le=65_535)]
     issuer: str
     """`iss` of every token, exactly as the gateway expects it."""

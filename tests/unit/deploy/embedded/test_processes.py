@@ -27,6 +27,8 @@ SETTINGS = {
     "CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
     "LEASE_TTL_SECONDS": "7",
     "RUNNER_SLOTS": "3",
+    "RUNNER_RUNTIME": "runsc",
+    "MAX_LIMITS": '{"memory_mib": 8192}',
     "SIGNUP": "true",
 }
 
@@ -87,7 +89,8 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
     assert processes["gateway"].env["GATEWAY_ALLOW_REPOSITORY_SCHEMES"] == '["https", "file"]'
     assert egress["EGRESS_ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
     assert egress["EGRESS_CA_BUNDLE"] == git["GIT_CA_BUNDLE"] == "/state/public/ca-bundle.pem"
-    assert (runner["RUNNER_SLOTS"], runner["RUNNER_LEASE_TTL_SECONDS"]) == ("3", "7")
+    assert (runner["RUNNER_SLOTS"], runner["RUNNER_LEASE_TTL_SECONDS"], runner["RUNNER_RUNTIME"]) == ("3", "7", "runsc")
+    assert processes["gateway"].env["GATEWAY_MAX_LIMITS"] == '{"memory_mib": 8192}'
     assert auth["AUTH_SIGNUP_ENABLED"] == "true"
 
 
