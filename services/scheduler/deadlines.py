@@ -36,7 +36,7 @@ class Rules(BaseModel, frozen=True):
     """Per try of `git.publish`."""
     publish_sends: Sends = 3
     approval_seconds: Seconds = 7 * 86_400
-    """How long a change waits for a person: long, but shorter than the snapshot it builds on is kept (14 days)."""
+    """How long a change waits for a person: long, but shorter than the snapshot it builds on is kept (10 days at least)."""
     cancel_seconds: Seconds = 120
     """How long a cancelled run may take to say how it ended."""
     tombstone_seconds: Seconds = 3_600
