@@ -77,7 +77,7 @@ class Protection:
 
 
 def _readings(path: bytes) -> set[str]:
-    """The path as it is and as Windows reads it: a backslash separates, and dots and blanks at a name's end, or a stream's name, are lost."""
+    """The path as it is and as Windows reads it: a backslash separates; dots and blanks that end a name, and a stream's name, are lost."""
     name = folded(path)
     if _WINDOWS.search(name) is None:
         return {name}
