@@ -4,7 +4,6 @@ A user of its own is what keeps one service from reading another's keys on this 
 that belonged to one must not fall to the next account that gets its number.
 """
 
-import grp
 import os
 import pwd
 import stat
@@ -82,11 +81,3 @@ def _docker_group() -> tuple[int, ...]:
     if not stat.S_ISSOCK(status.st_mode) or not status.st_mode & stat.S_IWGRP:
         return ()
     return (status.st_gid,)
-
-
-def group_name(gid: int) -> str:
-    """The name of a group, or its number where it has none."""
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

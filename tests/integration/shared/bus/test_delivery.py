@@ -151,13 +151,13 @@ async def test_postponing_is_no_failure(connect: Connect, ops: Bus) -> None:
 
 
 async def test_a_handler_longer_than_ack_wait_keeps_its_message(connect: Connect, ops: Bus, reconfigure: Reconfigure) -> None:
-    await reconfigure("CMD", "git", ack_wait=300_000_000)
+    await reconfigure("CMD", "git", ack_wait=1_000_000_000)  # not less: a busy machine must not be too late with the word that holds it
     scheduler, git = await connect("scheduler"), await connect("git")
     seen: list[int] = []
 
     async def long(_envelope: AnyEnvelope, delivery: Delivery) -> None:
         seen.append(delivery.deliveries)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
 
     git.consume(Stream.CMD, Durable.GIT, long, slots=2)
     await git.start()
