@@ -31,7 +31,7 @@ from shared.secrets import PublicKey
 from shared.store.database import Database
 from shared.store.outbox import Outbox, Relay
 from shared.store.settings import StoreSettings
-from shared.telemetry.health import HealthServer, HealthSettings
+from shared.telemetry.health import Checks, HealthServer, HealthSettings
 
 JWKS_SECONDS: Final = 5
 STOP_SECONDS: Final = 10
@@ -80,7 +80,12 @@ async def app() -> AsyncGenerator[None]:
         parts = Parts(settings, database, outbox, bus, BlobStore(bus), _public_keys(settings), streams)
         relay = Relay(database, outbox, bus.relay)
         health = HealthSettings()
-        checks = {"bus": bus.ready, "database": database.ready, "auth": keys.ready}
+        checks: Checks = {
+            "bus": bus.ready,
+            "database": database.ready,
+            "auth": keys.ready,
+            "outbox": lambda: outbox.moving(database, settings.outbox_seconds),
+        }
         await stack.enter_async_context(HealthServer(health.host, health.port, checks))
         work = await stack.enter_async_context(asyncio.TaskGroup())
         relaying = work.create_task(relay.run())

@@ -54,4 +54,6 @@ class Settings(BaseSettings):
     stream_recheck_seconds: Annotated[float, Field(gt=0)] = 30
     stream_write_seconds: Annotated[float, Field(gt=0)] = 30
     """A client that takes nothing for so long is dropped."""
+    outbox_seconds: Annotated[float, Field(gt=0)] = 60
+    """Not ready when a message has waited so long to be published."""
     idempotency_hours: Annotated[int, Field(ge=1)] = 24

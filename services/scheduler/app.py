@@ -17,7 +17,7 @@ from shared.bus.streams import Durable, Stream
 from shared.store.database import Database
 from shared.store.outbox import Relay
 from shared.store.settings import StoreSettings
-from shared.telemetry.health import HealthServer, HealthSettings
+from shared.telemetry.health import Checks, HealthServer, HealthSettings
 
 
 @asynccontextmanager
@@ -39,7 +39,12 @@ async def app(settings: SchedulerSettings, bus_settings: BusSettings, store: Sto
             bus.consume(stream, Durable.SCHEDULER, handlers.handle, slots=settings.handlers)
         DeadLetterWatch(bus).register()
         await bus.start()
-        await stack.enter_async_context(HealthServer(health.host, health.port, {"bus": bus.ready, "database": database.ready}))
+        checks: Checks = {
+            "bus": bus.ready,
+            "database": database.ready,
+            "outbox": lambda: ledger.outbox.moving(database, settings.outbox_seconds),
+        }
+        await stack.enter_async_context(HealthServer(health.host, health.port, checks))
 
         async with asyncio.TaskGroup() as group:  # a loop that fails ends the service
             loops = [group.create_task(relay.run()), group.create_task(overdue.run())]

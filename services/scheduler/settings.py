@@ -18,5 +18,7 @@ class SchedulerSettings(BaseSettings, Rules):  # pyright: ignore[reportGeneralTy
     """How many tasks of one owner may be prepared, run and published at once, over all replicas."""
     handlers: Annotated[int, Field(ge=1, le=64)] = 4
     """Messages of one stream in work at once, per process."""
+    outbox_seconds: Annotated[float, Field(gt=0)] = 60
+    """Not ready when a message has waited so long to be published."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 15
     """How often free slots are offered again and deadlines of crashed replicas are looked for; a safety net, not the way."""

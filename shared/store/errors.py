@@ -21,6 +21,10 @@ class StoreConflict(StoreError):
     retryable = True
 
 
+class OutboxStands(StoreError):
+    """Messages wait in the outbox and do not go out."""
+
+
 class MigrationsRefused(StoreError):
     """The migrations on disk and those the database has are not one history."""
 

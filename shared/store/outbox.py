@@ -16,7 +16,7 @@ import structlog
 
 from shared.events.envelope import Envelope
 from shared.store.database import Connection, Database
-from shared.store.errors import StoreUnavailable, translate_connecting
+from shared.store.errors import OutboxStands, StoreUnavailable, translate_connecting
 from shared.store.schemas import checked
 
 if TYPE_CHECKING:
@@ -92,6 +92,13 @@ class Outbox:
     async def oldest_seconds(self, connection: Connection) -> float:
         """How long the first row has waited; 0 where none waits. A figure that grows means that nothing goes out."""
         return await connection.fetchval(self._oldest)
+
+    async def moving(self, database: Database, within_seconds: float) -> None:
+        """For `/readyz`. Raises OutboxStands when the first row has waited longer, which also a row does that can never be published."""
+        async with database.transaction() as connection:
+            waited = await self.oldest_seconds(connection)
+        if waited > within_seconds:
+            raise OutboxStands(f"the first message has waited {waited:.0f} seconds; the log says why (relay_cannot_publish)")
 
 
 class Relay:

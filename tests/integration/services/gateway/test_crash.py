@@ -31,6 +31,21 @@ async def test_a_task_committed_and_not_relayed_is_submitted_once(gateway: Gatew
     assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
 
 
+async def test_a_message_that_can_never_be_published_makes_it_not_ready(gateway: Gateway) -> None:
+    """The bus denies the gateway what only the runner may say."""
+    admin = await gateway.database.connect()
+    await admin.execute(
+        "insert into gateway.outbox (stream, subject, message_id, payload, created_at) "
+        "values ('EVT', 'evt.run.finished.-.-', 'x', '', now() - interval '61 seconds')"
+    )
+    await admin.close()
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{gateway.health_port}/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {"bus": "ok", "database": "ok", "auth": "ok", "outbox": answer.json()["checks"]["outbox"]}
+    assert answer.json()["checks"]["outbox"].startswith("OutboxStands: the first message has waited 6")
+
+
 async def test_kills_under_load_lose_and_double_nothing(gateway: Gateway, ada: Person) -> None:
     body = {"project_id": await ada.project(), "agent": "shell", "prompt": "x"}
     answered: set[str] = set()

@@ -15,7 +15,7 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.ids import fresh
 from shared.events.values import TaskState
 from tests.integration.services.scheduler.replicas import World, all_goes_well, ended, outcomes, world
-from tests.servers.postgres import PostgresDatabase
+from tests.servers.postgres import PostgresDatabase, PostgresServer
 from tests.unit.services.scheduler.messages import Script
 
 WHOLE_LIFE = [
@@ -249,6 +249,24 @@ async def test_a_task_that_cannot_be_read_holds_up_no_other(database: PostgresDa
         await here.replicas[0].overdue.pass_deadlines()
         await here.until_ended(1)
         assert [message.task for message in ended(here.published)] == [whole.task]
+
+
+async def test_what_no_replay_can_bring_back_is_forgotten_also_after_the_database_was_away(
+    postgres: PostgresServer, database: PostgresDatabase
+) -> None:
+    async with looking_into(database) as admin:
+        await admin.execute(
+            "insert into scheduler.inbox values ('scheduler', 'old', now() - interval '61 days'), ('scheduler', 'new', now())"
+        )
+    async with world(database) as here:
+        postgres.kill()
+        pruning = asyncio.create_task(here.replicas[0].overdue.run())
+        await asyncio.to_thread(postgres.restart)  # the loop meets a database that is not there
+        async with asyncio.timeout(60), looking_into(database) as admin:
+            while (kept := await admin.fetch("select message_id from scheduler.inbox")) != [("new",)]:
+                assert not pruning.done()
+                assert len(kept) <= 2
+        pruning.cancel()
 
 
 async def test_a_fact_for_nobody_and_an_answer_to_nothing_change_nothing(database: PostgresDatabase) -> None:

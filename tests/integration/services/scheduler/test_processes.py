@@ -6,6 +6,7 @@ import urllib.request
 import zlib
 
 import asyncpg
+import httpx
 
 from shared.bus.connection import Bus
 from shared.bus.errors import Terminal
@@ -45,8 +46,27 @@ async def test_a_task_lives_its_life_and_the_run_hears_its_fate(here: Outside, s
     assert await Fates(runner).get(script.run) is Fate.FINISHED
     await runner.stop()
     ready = json.loads(await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").read()))
-    assert ready == {"ready": True, "checks": {"bus": "ok", "database": "ok"}}
+    assert ready == {"ready": True, "checks": {"bus": "ok", "database": "ok", "outbox": "ok"}}
     assert await process.stop() == 0
+
+
+async def test_a_message_that_can_never_be_published_makes_it_not_ready(
+    here: Outside, schedulers: Schedulers, database: PostgresDatabase
+) -> None:
+    """The bus denies the scheduler what only the runner may say."""
+    port = free_port()
+    schedulers.settings = {"SCHEDULER_OUTBOX_SECONDS": "0.1", "HEALTH_PORT": str(port)}
+    await schedulers.start()
+    admin = await database.connect()
+    await admin.execute(
+        "insert into scheduler.outbox (stream, subject, message_id, payload) values ('EVT', 'evt.run.finished.-.-', 'x', '')"
+    )
+    await admin.close()
+    async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False) as client:
+        while (answer := await client.get(f"http://127.0.0.1:{port}/readyz")).status_code != 503:
+            pass
+    assert answer.json()["checks"].pop("outbox").startswith("OutboxStands: the first message has waited")
+    assert not here.facts
 
 
 async def test_two_replicas_share_the_work(here: Outside, schedulers: Schedulers) -> None:

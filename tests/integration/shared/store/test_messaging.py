@@ -10,6 +10,7 @@ import pytest
 
 from shared.events import catalogue, envelope, facts
 from shared.store import Database, Inbox, Outbox, Relay
+from shared.store.errors import OutboxStands
 from tests.integration.shared.store.conftest import Recorder
 from tests.servers.postgres import PostgresDatabase
 
@@ -157,6 +158,17 @@ async def test_pruning_forgets_only_what_is_older_than_any_replay(store: Databas
     async with store.transaction() as connection:
         assert await Inbox("scheduler").prune(connection) == 1
         assert await connection.fetchval("select message_id from scheduler.inbox") == "new"
+
+
+async def test_an_outbox_that_stands_is_not_ready(store: Database, outbox: Outbox, recorder: Recorder) -> None:
+    await outbox.moving(store, within_seconds=60)
+    await send(store, outbox, "one")
+    await outbox.moving(store, within_seconds=60)
+    with pytest.raises(OutboxStands, match="has waited 0 seconds"):
+        await outbox.moving(store, within_seconds=0)
+    async with running(Relay(store, outbox, recorder)):
+        await recorder.until(1)
+    await outbox.moving(store, within_seconds=0)
 
 
 async def test_how_long_the_first_row_waits_is_known(store: Database, outbox: Outbox, database: PostgresDatabase) -> None:
