@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 500
 MAX_PAGE_BYTES = 512 * 1024
-"""Of the entries' data, which travels as base64: the answer stays below the server's limit of one megabyte for a message. A single entry
-over it is in the trail but in no answer: none of ours is a hundredth of that, and a forged one must not stop a person's pages."""
+"""Of the entries' headers and data, which travel as base64: the answer stays below the server's limit of one megabyte for a message.
+A single entry over it is in the trail but in no answer: none of ours is a hundredth of that, and a forged one must not stop a person's
+pages."""
 
 _OWN = """
-select index, stream, stream_sequence, subject, event_id, type, stored_at, data
+select index, stream, stream_sequence, subject, event_id, type, stored_at, headers, data
 from audit.entries
-where owner = $1 and ($2::uuid is null or task = $2) and index > $3 and octet_length(data) <= $5
+where owner = $1 and ($2::uuid is null or task = $2) and index > $3 and octet_length(headers) + octet_length(data) <= $5
 order by index limit $4
 """
 _NEWEST = "select note from audit.checkpoints order by size desc limit 1"
@@ -61,7 +62,7 @@ def _fitting(rows: "Sequence[asyncpg.Record]") -> "Sequence[asyncpg.Record]":
     """As many as fit into one answer."""
     size = 0
     for number, row in enumerate(rows):
-        size += len(row["data"])
+        size += len(row["headers"]) + len(row["data"])
         if size > MAX_PAGE_BYTES:
             return rows[:number]
     return rows
@@ -70,5 +71,6 @@ def _fitting(rows: "Sequence[asyncpg.Record]") -> "Sequence[asyncpg.Record]":
 def _entry(row: "asyncpg.Record") -> TrailEntry:
     fields: dict[str, Any] = dict(row)
     fields["event_id"] = None if fields["event_id"] is None else str(fields["event_id"])
-    fields["data"] = base64.b64encode(fields["data"])  # the model takes them as they come over the wire
+    for bytes_ in ("headers", "data"):
+        fields[bytes_] = base64.b64encode(fields[bytes_])  # the model takes them as they come over the wire
     return TrailEntry.model_validate(fields)

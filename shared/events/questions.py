@@ -98,7 +98,7 @@ class AskSealedCredential(Question[SealedCredential]):
 
 
 class TrailEntry(Value):
-    """One leaf of the trail: the exact bytes that were stored, and where they stood."""
+    """One leaf of the trail. The hash is over `stream`, `stream_sequence`, `subject`, `headers`, `stored_at` and `data` (docs/trail.md)."""
 
     index: int
     stream: str
@@ -107,7 +107,10 @@ class TrailEntry(Value):
     event_id: EventId | None = None
     type: str | None = None
     stored_at: datetime
+    headers: Base64Bytes = b""
+    """As they stand in the leaf."""
     data: Base64Bytes
+    """The exact bytes that were stored."""
 
 
 class TrailPage(Value):

@@ -12,7 +12,7 @@ from shared.events.questions import TrailEntry
 
 
 class Entry(Resource):
-    """One leaf of the trail."""
+    """One leaf of the trail. Its hash is over the stream, its number there, the subject, the headers, the time and the data."""
 
     index: int
     stream: str
@@ -20,9 +20,10 @@ class Entry(Resource):
     subject: str
     event_id: EventId | None
     type: str | None
-    stored_at: datetime
+    stored_at: Annotated[datetime, Field(description="By the stream's clock, to the microsecond.")]
     event: Annotated[Any, Field(description="The bytes read as JSON, to look at; null where they are none.")]
-    data: Annotated[Base64Bytes, Field(description="The exact bytes that are hashed, to verify.")]
+    headers: Annotated[Base64Bytes, Field(description="The message's headers, as they are hashed.")]
+    data: Annotated[Base64Bytes, Field(description="The message's exact bytes, as they are hashed.")]
 
 
 class Trail(Resource):

@@ -19,7 +19,9 @@ async def test_a_person_asks_for_their_own_part(gateway: Gateway, ada: Person) -
         asked.append(question)
         data = (exact, b"\xff no json")[question.after >= 0]
         about = {"stream": "EVT", "stream_sequence": 4, "subject": "evt.x.y.-.-", "stored_at": datetime.now(UTC)}
-        entry = TrailEntry.model_validate({"index": question.after + 1, "data": base64.b64encode(data), **about})
+        entry = TrailEntry.model_validate(
+            {"index": question.after + 1, "data": base64.b64encode(data), "headers": base64.b64encode(b"h"), **about}
+        )
         return TrailPage(entries=(entry,), next_after=7 if question.after < 0 else None)
 
     async def checkpoint(_question: AskCheckpoint) -> Checkpoint:
@@ -32,6 +34,7 @@ async def test_a_person_asks_for_their_own_part(gateway: Gateway, ada: Person) -
     try:
         page = await ada.get("/v1/audit", limit="1")
         assert base64.b64decode(page["entries"][0]["data"]) == exact
+        assert base64.b64decode(page["entries"][0]["headers"]) == b"h"
         assert page["entries"][0]["event"] == json.loads(exact)
         task = TaskId(fresh())
         rest = await ada.get("/v1/audit", cursor=page["next_cursor"], task_id=task)
