@@ -1,13 +1,14 @@
 """What the endpoints work with: built once in `app`, reached through the request. Nothing here is made at import."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from services.gateway.errors import Unavailable
 from services.gateway.settings import Settings
+from services.gateway.tasks.large import Turns
 from services.gateway.tasks.watching import Streams
 from services.gateway.tokens import Caller
 from shared.blobs import BlobStore
@@ -30,6 +31,8 @@ class Parts:
     keys: Mapping[Purpose, PublicKey]
     """The key of the one service that uses a credential of this purpose: what it seals, this process cannot open."""
     streams: Streams
+    turns: Turns = field(default_factory=Turns)
+    """Of answers of megabytes."""
 
     def require_bus(self) -> None:
         """Raise Unavailable at once while NATS is away: what only the bus holds would be waited for in vain."""

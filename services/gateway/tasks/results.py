@@ -1,16 +1,21 @@
 """`/v1/tasks/{task_id}/messages`, `/changes` and `/patch`: what a task made, as it is stored. Nothing here is ever markup."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from services.gateway.errors import NotYet
-from services.gateway.parts import CallerOf, PartsOf
+from services.gateway.parts import CallerOf, Parts, PartsOf
 from services.gateway.tasks import messages, position
 from services.gateway.tasks.endpoints import load
+from services.gateway.tasks.large import LargeResponse
 from services.gateway.tasks.schemas import Messages
+from services.gateway.tokens import Caller
 from shared.events.changes import ChangesDocument
 from shared.events.ids import TaskId
+from shared.events.values import BlobRef
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -30,8 +35,9 @@ async def history(
     if progress.view.transcript is None:
         where = position.subjects(caller.owner, task_id)
         return await messages.from_stream(parts.bus.read, where, place, limit, ended=progress.ended)
-    transcript = await parts.blobs.get_bytes(progress.view.transcript, parts.settings.max_transcript_bytes)
-    return messages.from_transcript(transcript, place, limit)
+    async with parts.turns.of(caller.owner):
+        transcript = await parts.blobs.get_bytes(progress.view.transcript, parts.settings.max_transcript_bytes)
+        return await asyncio.to_thread(messages.from_transcript, transcript, place, limit)
 
 
 @router.get("/{task_id}/changes", response_model=ChangesDocument)
@@ -42,8 +48,7 @@ async def changes(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response
         raise NotYet("The task has no stored change, or none yet.")
     parts.require_bus()
     # As git wrote it: parsing megabytes to write the same again would only cost time.
-    document = await parts.blobs.get_bytes(view.changes, parts.settings.max_changes_bytes)
-    return Response(document, media_type="application/json")
+    return _sent(parts, caller, view.changes, {"content-type": "application/json"})
 
 
 @router.get("/{task_id}/patch", response_class=Response, responses={200: {"content": {"text/x-diff": {"schema": {"type": "string"}}}}})
@@ -53,7 +58,15 @@ async def patch(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Response:
     if view.patch is None:
         raise NotYet("The task has no stored change, or none yet.")
     parts.require_bus()
-    content = await parts.blobs.get_bytes(view.patch, parts.settings.max_changes_bytes)
     disposition = {"content-disposition": f'attachment; filename="{task_id}.patch"'}
     # No charset: a patch holds the files' own bytes.
-    return Response(content, headers={"content-type": "text/x-diff"} | disposition)
+    return _sent(parts, caller, view.patch, {"content-type": "text/x-diff"} | disposition)
+
+
+def _sent(parts: Parts, caller: Caller, ref: BlobRef, headers: Mapping[str, str]) -> Response:
+    return LargeResponse(
+        lambda: parts.blobs.get_bytes(ref, parts.settings.max_changes_bytes),
+        parts.turns.of(caller.owner),
+        headers=headers,
+        write_seconds=parts.settings.stream_write_seconds,
+    )
