@@ -9,11 +9,11 @@ from typing import Any
 
 import aiohttp
 from pydantic import SecretStr, ValidationError
-from shared.bus.connection import Bus
 
 from services.runner.doors import Door, DoorRequest, Refused, Spending
 from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
 from services.runner.errors import CredentialMissing
+from shared.bus.connection import Bus
 from shared.bus.errors import Refused as AnswerRefused
 from shared.bus.errors import Transient
 from shared.events.ids import RunId
