@@ -6,6 +6,7 @@ asked for twice: what was ended stays ended, a live lease postpones, and a decid
 
 import structlog
 
+from services.runner.errors import EngineUnreachable
 from services.runner.runs import Facilities, Run, fact_of
 from services.runner.stopping import CODES
 from shared.bus.delivery import Delivery
@@ -21,6 +22,8 @@ from shared.events.payload import Fact
 from shared.events.values import Fate
 
 log = structlog.get_logger()
+
+_ENGINE_AWAY_SECONDS = 2.0
 
 
 class StartRun:
@@ -70,6 +73,11 @@ class StartRun:
         return await self._with.bus.last_fact(envelope.subject(fact, command.owner, command.task))
 
     async def _run(self, command: AnyEnvelope, start: RunnerStart) -> None:
+        try:
+            await self._with.sandboxes.ready()
+        except EngineUnreachable as error:  # nothing was tried: the command waits, or goes to a runner whose engine answers
+            log.warning("engine_away")
+            raise Postpone(_ENGINE_AWAY_SECONDS) from error
         try:
             lease = await self._leases.claim(start.run_id, self._with.runner_id)
         except LeaseHeld as held:

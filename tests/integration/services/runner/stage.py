@@ -1,6 +1,7 @@
 """Everything around a runner, on a real bus: who asks for runs, knows the prompts, decides fates, and what can be seen of it all."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from deploy.nats.api import Api
 from services.runner.app import runner
@@ -148,7 +149,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def in_process(stage: Stage, state_dir: Path, image: str, lease_seconds: int = 4, max_output_mib: int = 48) -> AsyncGenerator[None]:
+async def in_process(
+    stage: Stage,
+    state_dir: Path,
+    image: str,
+    lease_seconds: int = 4,
+    max_output_mib: int = 48,
+    docker_host: str = "unix:///var/run/docker.sock",
+    retry_delays_seconds: tuple[float, ...] = (1, 5, 30, 120),
+) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
     settings = RunnerSettings(
@@ -158,9 +167,70 @@ async def in_process(stage: Stage, state_dir: Path, image: str, lease_seconds: i
         lease_ttl_seconds=lease_seconds,
         images={"shell": image},
         max_output_mib=max_output_mib,
+        docker_host=docker_host,
     )
-    async with runner(settings, stage.server.settings("runner"), HealthSettings()):
+    bus = stage.server.settings("runner").model_copy(update={"retry_delays_seconds": retry_delays_seconds})
+    async with runner(settings, bus, HealthSettings()):
         yield
+
+
+class EngineDoor:
+    """A way to the Docker engine that can be shut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shut = False
+        self.knocked = asyncio.Event()
+        """Somebody came while it was shut."""
+        self._inside: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._pass, self.path)
+        return self
+
+    async def __aexit__(self, *_about: object) -> None:
+        self._server.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """Whoever is inside is thrown out, and nobody comes in."""
+        self.shut = True
+        for task in self._inside:
+            task.cancel()
+        await asyncio.gather(*self._inside, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.shut:
+            self.knocked.set()
+            await _ended(writer)
+            return
+        task = asyncio.create_task(_joined(reader, writer))
+        self._inside.add(task)
+        task.add_done_callback(self._inside.discard)
+
+
+async def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    engine_reader, engine_writer = await asyncio.open_unix_connection("/var/run/docker.sock")
+    try:
+        await asyncio.gather(_copied(reader, engine_writer), _copied(engine_reader, writer))
+    finally:
+        await _ended(writer)
+        await _ended(engine_writer)
+
+
+async def _ended(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 class RunnerProcess:

@@ -1,5 +1,6 @@
 """Runs on a real bus in real containers: one ending per command, and what it carries is what happened."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from shared.events.ids import RunId
 from shared.events.values import BlobClass, BlobRef, Fate, Limits, Usage
 from tests.integration.services.runner.inside import SMALL
 from tests.integration.services.runner.snapshots import Snapshot, git
-from tests.integration.services.runner.stage import RunnerProcess, Stage, in_process
+from tests.integration.services.runner.stage import EngineDoor, RunnerProcess, Stage, in_process
 
 WORK = "echo working; echo two >> readme.md; echo oops >&2"
 
@@ -151,6 +152,21 @@ async def test_another_try_of_a_run_that_has_ended_starts_nothing(working: Stage
     await working.scheduler.publish(envelope.new(first.data, source="scheduler", owner=first.owner, task=first.task))
     await working.settled()
     assert await working.facts(first) == before
+
+
+async def test_while_the_engine_is_away_the_command_waits_and_has_not_failed(
+    stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
+) -> None:
+    async with (
+        EngineDoor(tmp_path / "docker.sock") as door,
+        in_process(stage, tmp_path / "runner", shell_image, docker_host=f"unix://{door.path}", retry_delays_seconds=()),
+    ):
+        await door.close()
+        command = await stage.command(small_snapshot, WORK)
+        async with asyncio.timeout(30):
+            await door.knocked.wait()
+        door.shut = False
+        assert isinstance(await stage.ending(command), RunFinished)
 
 
 async def test_what_is_missing_ends_the_run(working: Stage, small_snapshot: Snapshot) -> None:
