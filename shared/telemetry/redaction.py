@@ -10,8 +10,9 @@ import json
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from urllib.parse import quote, quote_plus
 
@@ -74,8 +75,29 @@ def forget(secret: str | bytes | SecretStr | SecretBytes) -> None:
         _forgotten[text] = tuple(spelling for spelling in set(_spelled(text, raw)) if _bytes(spelling) >= SHORTEST)
         while len(_forgotten) > _MOST_SECRETS:
             del _forgotten[next(iter(_forgotten))]
-        # A longer one first: it may contain a shorter one, and what is left of it must not stay.
-        _spellings = tuple(sorted({one for many in _forgotten.values() for one in many}, key=len, reverse=True))
+        _spellings = _sorted()
+
+
+@contextmanager
+def forgotten(secret: str) -> Generator[None]:
+    """`forget`, as long as the block runs: for a secret that this process holds no longer.
+
+    What is to be a secret may be anybody's choice. Remembered, it would be looked for in every later line, and a word of ours handed in as
+    a secret would be missing in all of them.
+    """
+    global _spellings  # noqa: PLW0603 - as above
+    forget(secret)
+    try:
+        yield
+    finally:
+        with _lock:
+            _forgotten.pop(secret, None)
+            _spellings = _sorted()
+
+
+def _sorted() -> tuple[str, ...]:
+    """A longer one first: it may contain a shorter one, and what is left of it must not stay."""
+    return tuple(sorted({one for many in _forgotten.values() for one in many}, key=len, reverse=True))
 
 
 def redact_text(text: str) -> str:

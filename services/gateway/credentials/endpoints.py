@@ -1,4 +1,4 @@
-"""`/v1/credentials`. A value is registered for redaction before anything else, sealed at once, and never stands anywhere in the clear."""
+"""`/v1/credentials`. A value is redacted from before anything is done with it, sealed at once, and never stands anywhere in the clear."""
 
 from typing import Annotated
 
@@ -10,8 +10,9 @@ from services.gateway.credentials.schemas import Credential, NewCredential
 from services.gateway.errors import FieldError, NotFound, invalid
 from services.gateway.identity import claims
 from services.gateway.paging import Page, Window, window
-from services.gateway.parts import CallerOf, PartsOf
+from services.gateway.parts import CallerOf, Parts, PartsOf
 from services.gateway.projects import queries as projects
+from services.gateway.tokens import Caller
 from shared.events import envelope, ids
 from shared.events.facts import CredentialDeleted, CredentialStored
 from shared.events.ids import CredentialId
@@ -27,7 +28,11 @@ FIRST_VERSION = 1
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create(parts: PartsOf, caller: CallerOf, new: NewCredential) -> Credential:
     """Store a secret for the one service that will use it. It cannot be read back."""
-    redaction.forget(new.value.get_secret_value())
+    with redaction.forgotten(new.value.get_secret_value()):
+        return await _stored(parts, caller, new)
+
+
+async def _stored(parts: Parts, caller: Caller, new: NewCredential) -> Credential:
     _check_place(new, parts.settings.agents)
     credential_id = CredentialId(ids.fresh())
     context = Context(purpose=new.purpose, owner=caller.owner, credential_id=credential_id, version=FIRST_VERSION)
