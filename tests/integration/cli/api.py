@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 PASSWORD = "planted-password-5f2c"
-EMAIL = "ada@example.com"
+EMAIL = "test@example.com"
 
 
 @dataclass(frozen=True)

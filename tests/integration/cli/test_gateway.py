@@ -25,7 +25,7 @@ TREE, BASE, COMMIT = "a" * 40, "b" * 40, "c" * 40
 PATCH = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\r\n"
 
 
-class Ada:
+class Somebody:
     """Somebody at a command line."""
 
     def __init__(self, person: Person) -> None:
@@ -41,21 +41,21 @@ class Ada:
 
 
 @pytest.fixture
-async def ada(gateway: Gateway, tmp_path: Path) -> Ada:
+async def somebody(gateway: Gateway, tmp_path: Path) -> Somebody:
     """Signed up, signed in, with a project."""
-    async with gateway.person("ada"):
-        ada = Ada(Person(tmp_path / "ada", gateway.url))
-    ada.person.home.mkdir()
-    await ada.runs("login", "--email", "ada@example.com", "--password-file", "-", stdin=PASSWORD)
-    await ada.runs("project", "create", "web", "--policy", "ask", "--protect", "deploy/**")
-    await ada.runs("repository", "add", "https://example.com/team/web.git", "-p", "web", "--base", "develop")
-    return ada
+    async with gateway.person("test"):
+        somebody = Somebody(Person(tmp_path / "somebody", gateway.url))
+    somebody.person.home.mkdir()
+    await somebody.runs("login", "--email", "test@example.com", "--password-file", "-", stdin=PASSWORD)
+    await somebody.runs("project", "create", "web", "--policy", "ask", "--protect", "deploy/**")
+    await somebody.runs("repository", "add", "https://example.com/team/web.git", "-p", "web", "--base", "develop")
+    return somebody
 
 
-async def handed_in(ada: Ada) -> Task:
-    made = await ada.runs("task", "create", "-p", "web", "-a", "shell", "--limit", "wall_seconds=60", "echo hello")
+async def handed_in(somebody: Somebody) -> Task:
+    made = await somebody.runs("task", "create", "-p", "web", "-a", "shell", "--limit", "wall_seconds=60", "echo hello")
     assert (made["state"], made["limits"]["wall_seconds"], made["base_ref"]) == ("submitted", 60, "develop")
-    return Task(made["id"], (await ada.runs("whoami"))["id"])
+    return Task(made["id"], (await somebody.runs("whoami"))["id"])
 
 
 async def until_held(gateway: Gateway, task: Task, run: RunId) -> None:
@@ -87,9 +87,9 @@ async def _prepared(git: Service, task: Task, run: RunId) -> None:
     await git.says(task, facts.ChangePrepared.model_validate({**shas, **counts, "patch": patch, "changes": patch}))
 
 
-async def test_a_task_from_the_prompt_to_the_branch(gateway: Gateway, ada: Ada) -> None:
-    task, run = await handed_in(ada), RunId(fresh())
-    watching = asyncio.create_task(ada.tries("task", "watch", task.id[:8]))
+async def test_a_task_from_the_prompt_to_the_branch(gateway: Gateway, somebody: Somebody) -> None:
+    task, run = await handed_in(somebody), RunId(fresh())
+    watching = asyncio.create_task(somebody.tries("task", "watch", task.id[:8]))
     await until_held(gateway, task, run)
     watched = await watching
     assert watched.returncode == Exit.TASK_WAITS, watched
@@ -97,79 +97,79 @@ async def test_a_task_from_the_prompt_to_the_branch(gateway: Gateway, ada: Ada) 
     assert events[0]["event"] == "snapshot"
     assert "awaiting_approval" in {event["data"].get("state") for event in events}
     assert [event["data"]["event"]["text"] for event in events if event["event"] == "output"] == ["a\u2028\x1b[31m"]
-    assert [line["event"]["text"] for line in map(json.loads, (await ada.tries("task", "log", task.id)).stdout.splitlines())] == [
+    assert [line["event"]["text"] for line in map(json.loads, (await somebody.tries("task", "log", task.id)).stdout.splitlines())] == [
         "a\u2028\x1b[31m"
     ]
-    assert (await asyncio.to_thread(lambda: ada.person.start("task", "diff", task.id).communicate()))[0] == PATCH
-    assert [item["id"] for item in await ada.runs("task", "list", "--state", "awaiting_approval", "-p", "web")] == [task.id]
-    wrong = await ada.tries("task", "approve", task.id, "--tree", "d" * 40)
+    assert (await asyncio.to_thread(lambda: somebody.person.start("task", "diff", task.id).communicate()))[0] == PATCH
+    assert [item["id"] for item in await somebody.runs("task", "list", "--state", "awaiting_approval", "-p", "web")] == [task.id]
+    wrong = await somebody.tries("task", "approve", task.id, "--tree", "d" * 40)
     assert wrong.returncode == Exit.REFUSED
-    await ada.runs("task", "approve", task.id)
+    await somebody.runs("task", "approve", task.id)
     async with gateway.service("scheduler") as scheduler, gateway.service("git") as git:
         await git.says(task, facts.ChangePublished(run_id=run, commit_sha=COMMIT, tree_sha=TREE))
         await scheduler.says(task, facts.TaskSucceeded(outcome=Outcome.PUBLISHED, commit_sha=COMMIT))
-    ended = await ada.tries("task", "watch", task.id)
+    ended = await somebody.tries("task", "watch", task.id)
     assert (ended.returncode, json.loads(ended.stdout.splitlines()[-1])["data"]["commit_sha"]) == (0, COMMIT)
-    again = await ada.tries("task", "cancel", task.id)
+    again = await somebody.tries("task", "cancel", task.id)
     assert again.returncode == Exit.REFUSED
 
 
-async def test_credentials_are_stored_listed_and_deleted_and_never_shown(ada: Ada) -> None:
-    stored = await ada.runs(
+async def test_credentials_are_stored_listed_and_deleted_and_never_shown(somebody: Somebody) -> None:
+    stored = await somebody.runs(
         "credential", "add", "git_token", "--host", "example.com", "--label", "mine", "-p", "web", "--file", "-", stdin="planted-1\n"
     )
-    assert (await ada.runs("credential", "list")) == [stored]
+    assert (await somebody.runs("credential", "list")) == [stored]
     assert "planted" not in json.dumps(stored)
-    assert (await ada.runs("credential", "delete", stored["id"][:13])) == {"deleted": stored["id"]}
-    refused = await ada.tries("credential", "add", "model_key", "--vendor", "nobody", "--file", "-", stdin="planted-2")
+    assert (await somebody.runs("credential", "delete", stored["id"][:13])) == {"deleted": stored["id"]}
+    refused = await somebody.tries("credential", "add", "model_key", "--vendor", "nobody", "--file", "-", stdin="planted-2")
     assert refused.returncode == Exit.REFUSED
     assert "vendor: must be one of" in refused.stderr
 
 
-async def test_what_is_wrong_is_named_by_its_field(ada: Ada) -> None:
-    blank = await ada.tries("task", "create", "-p", "web", " ")
+async def test_what_is_wrong_is_named_by_its_field(somebody: Somebody) -> None:
+    blank = await somebody.tries("task", "create", "-p", "web", " ")
     assert (blank.returncode, blank.stderr) == (Exit.REFUSED, "async-code: prompt: must say something\n")
-    limit = await ada.tries("task", "create", "-p", "web", "--limit", "wall_seconds=0", "--json", "x")
+    limit = await somebody.tries("task", "create", "-p", "web", "--limit", "wall_seconds=0", "--json", "x")
     document = json.loads(limit.stderr)
     assert (document["status"], document["exit_code"], document["errors"][0]["field"]) == (422, 6, "body.limits.wall_seconds")
 
 
-async def test_anothers_things_are_not_there(gateway: Gateway, ada: Ada, tmp_path: Path) -> None:
-    task = await handed_in(ada)
-    async with gateway.person("eve"):
-        eve = Ada(Person(tmp_path / "eve", gateway.url))
-    eve.person.home.mkdir()
-    await eve.runs("login", "--email", "eve@example.com", "--password-file", "-", stdin=PASSWORD)
+async def test_anothers_things_are_not_there(gateway: Gateway, somebody: Somebody, tmp_path: Path) -> None:
+    task = await handed_in(somebody)
+    async with gateway.person("another"):
+        another = Somebody(Person(tmp_path / "another", gateway.url))
+    another.person.home.mkdir()
+    await another.runs("login", "--email", "another@example.com", "--password-file", "-", stdin=PASSWORD)
     for arguments in (["show"], ["watch"], ["log"], ["diff"], ["cancel"], ["approve"], ["reject"]):
         for name in (task.id, task.id[:8]):
-            done = await eve.tries("task", *arguments, name)
+            done = await another.tries("task", *arguments, name)
             assert done.returncode == Exit.NOT_FOUND, done
 
 
-async def test_signing_out_ends_the_session_at_the_server(ada: Ada) -> None:
-    kept = ada.person.session_file.read_text()
-    assert (await ada.runs("logout"))["ended_at_server"] is True
-    assert (await ada.tries("whoami")).returncode == Exit.NOT_SIGNED_IN
+async def test_signing_out_ends_the_session_at_the_server(somebody: Somebody) -> None:
+    kept = somebody.person.session_file.read_text()
+    assert (await somebody.runs("logout"))["ended_at_server"] is True
+    assert (await somebody.tries("whoami")).returncode == Exit.NOT_SIGNED_IN
     session = json.loads(kept)
     for stored in session.values():
         stored["expires_at"] = 0
-    ada.person.session_file.write_text(json.dumps(session))
-    assert (await ada.tries("whoami")).returncode == Exit.NOT_SIGNED_IN
+    somebody.person.session_file.write_text(json.dumps(session))
+    assert (await somebody.tries("whoami")).returncode == Exit.NOT_SIGNED_IN
 
 
-async def test_many_commands_renew_one_session_at_the_real_auth_server(ada: Ada) -> None:
-    session = json.loads(ada.person.session_file.read_text())
+async def test_many_commands_renew_one_session_at_the_real_auth_server(somebody: Somebody) -> None:
+    session = json.loads(somebody.person.session_file.read_text())
     for stored in session.values():
         stored["expires_at"] = 0
-    ada.person.session_file.write_text(json.dumps(session))
-    done = await asyncio.gather(*(ada.tries("whoami") for _ in range(4)))
+    somebody.person.session_file.write_text(json.dumps(session))
+    done = await asyncio.gather(*(somebody.tries("whoami") for _ in range(4)))
     assert [each.returncode for each in done] == [0] * 4
-    assert (await ada.tries("project", "list")).returncode == 0
+    assert (await somebody.tries("project", "list")).returncode == 0
 
 
-async def test_a_watch_outlives_a_gateway_that_is_killed(gateway: Gateway, ada: Ada) -> None:
-    task, run = await handed_in(ada), RunId(fresh())
-    watching = await asyncio.to_thread(ada.person.start, "task", "watch", task.id)
+async def test_a_watch_outlives_a_gateway_that_is_killed(gateway: Gateway, somebody: Somebody) -> None:
+    task, run = await handed_in(somebody), RunId(fresh())
+    watching = await asyncio.to_thread(somebody.person.start, "task", "watch", task.id)
     assert watching.stdout
     assert json.loads(await asyncio.to_thread(watching.stdout.readline))["event"] == "snapshot"
     await gateway.kill()

@@ -25,12 +25,12 @@ async def gateway(nats_server: NatsServer, database: PostgresDatabase, tmp_path:
 
 
 @pytest.fixture
-async def ada(gateway: Gateway) -> AsyncIterator[Person]:
-    async with gateway.person("ada") as person:
+async def somebody(gateway: Gateway) -> AsyncIterator[Person]:
+    async with gateway.person("test") as person:
         yield person
 
 
 @pytest.fixture
-async def eve(gateway: Gateway) -> AsyncIterator[Person]:
-    async with gateway.person("eve") as person:
+async def another(gateway: Gateway) -> AsyncIterator[Person]:
+    async with gateway.person("another") as person:
         yield person

@@ -20,15 +20,15 @@ async def _submitted(gateway: Gateway, count: int) -> list[str]:
                 return [command.task for command in kept]
 
 
-async def test_a_task_committed_and_not_relayed_is_submitted_once(gateway: Gateway, ada: Person) -> None:
-    project = await ada.project()
+async def test_a_task_committed_and_not_relayed_is_submitted_once(gateway: Gateway, somebody: Person) -> None:
+    project = await somebody.project()
     await gateway.nats.kill()
-    task = await ada.task(project)
+    task = await somebody.task(project)
     await gateway.kill()
     await gateway.nats.restart()
     await gateway.start()
     assert await _submitted(gateway, 1) == [task.id]
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
 
 
 async def test_a_message_that_can_never_be_published_makes_it_not_ready(gateway: Gateway) -> None:
@@ -46,8 +46,8 @@ async def test_a_message_that_can_never_be_published_makes_it_not_ready(gateway:
     assert answer.json()["checks"]["outbox"].startswith("OutboxStands: the first message has waited 6")
 
 
-async def test_kills_under_load_lose_and_double_nothing(gateway: Gateway, ada: Person) -> None:
-    body = {"project_id": await ada.project(), "agent": "shell", "prompt": "x"}
+async def test_kills_under_load_lose_and_double_nothing(gateway: Gateway, somebody: Person) -> None:
+    body = {"project_id": await somebody.project(), "agent": "shell", "prompt": "x"}
     answered: set[str] = set()
     done = asyncio.Event()
 
@@ -55,7 +55,7 @@ async def test_kills_under_load_lose_and_double_nothing(gateway: Gateway, ada: P
         for number in range(15):
             while True:
                 try:
-                    answer = await ada.http.post("/v1/tasks", json=body, headers={"idempotency-key": f"{client}.{number}"})
+                    answer = await somebody.http.post("/v1/tasks", json=body, headers={"idempotency-key": f"{client}.{number}"})
                 except httpx.TransportError:
                     continue
                 if answer.status_code == 201:

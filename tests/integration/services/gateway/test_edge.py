@@ -68,63 +68,67 @@ async def test_no_route_is_open_but_the_public_ones(gateway: Gateway) -> None:
         assert sign_in["auth_url"] == f"{gateway.auth.url}/auth/v1"
 
 
-async def test_only_a_genuine_token_is_believed(gateway: Gateway, ada: Person) -> None:
-    me = await ada.get("/v1/me")
-    assert (me["id"], me["email"], me["role"]) == (ada.id, "ada@example.com", "authenticated")
+async def test_only_a_genuine_token_is_believed(gateway: Gateway, somebody: Person) -> None:
+    me = await somebody.get("/v1/me")
+    assert (me["id"], me["email"], me["role"]) == (somebody.id, "test@example.com", "authenticated")
     key = keys.load(gateway.directory / "signing-key.json")
     now = datetime.now(UTC).timestamp()
-    good: dict[str, Any] = {"iss": f"{gateway.auth.url}/auth/v1", "aud": "authenticated", "exp": now + 60, "iat": now, "sub": ada.id}
+    good: dict[str, Any] = {"iss": f"{gateway.auth.url}/auth/v1", "aud": "authenticated", "exp": now + 60, "iat": now, "sub": somebody.id}
     good |= {"role": "authenticated", "session_id": fresh()}
 
     async def status(header: Json | None = None, **changes: Any) -> int:
         token = jwt.encode({"alg": "ES256", "kid": key.kid} | (header or {}), good | changes, key, algorithms=["ES256"])
-        return (await ada.http.get("/v1/me", headers={"authorization": f"Bearer {token}"})).status_code
+        return (await somebody.http.get("/v1/me", headers={"authorization": f"Bearer {token}"})).status_code
 
     assert await status() == 200
     wrong: list[Json] = [{"exp": now - 60}, {"aud": "anon"}, {"iss": "https://evil.example"}, {"role": "service_role"}, {"sub": "x"}]
     for changes in wrong:
         assert await status(None, **changes) == 401
     assert await status({"kid": "made-up"}) == 401
-    head, body, _ = ada.token.split(".")
+    head, body, _ = somebody.token.split(".")
     for token in (f"{head}.{body}.", f"{head}.{body}.AAAA", "x"):
-        is_problem(await ada.http.get("/v1/me", headers={"authorization": f"Bearer {token}"}), 401, "unauthenticated")
+        is_problem(await somebody.http.get("/v1/me", headers={"authorization": f"Bearer {token}"}), 401, "unauthenticated")
     # What is sent as a user id is an unknown field, or nothing.
-    assert (await ada.http.get("/v1/me", headers={"x-user-id": fresh()})).json()["id"] == ada.id
+    assert (await somebody.http.get("/v1/me", headers={"x-user-id": fresh()})).json()["id"] == somebody.id
 
 
-async def test_anothers_ids_are_not_found_on_every_route(ada: Person, eve: Person) -> None:
-    project = await ada.project("https://example.com/team/one.git")
-    credential = (await ada.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "example.com"}))["id"]
-    task = await ada.task(project)
-    repository = (await ada.get(f"/v1/projects/{project}/repositories"))["items"][0]["id"]
+async def test_anothers_ids_are_not_found_on_every_route(somebody: Person, another: Person) -> None:
+    project = await somebody.project("https://example.com/team/one.git")
+    credential = (await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "example.com"}))[
+        "id"
+    ]
+    task = await somebody.task(project)
+    repository = (await somebody.get(f"/v1/projects/{project}/repositories"))["items"][0]["id"]
     found = {"project_id": project, "task_id": task.id, "credential_id": credential}
     checked = 0
-    for method, path in await operations(eve.http):
+    for method, path in await operations(another.http):
         if "{" not in path:
             continue
-        theirs = await eve.http.request(method, filled(path, **found), json=BODIES.get(path, {}))
-        nobodys = await eve.http.request(method, filled(path), json=BODIES.get(path, {}))
+        theirs = await another.http.request(method, filled(path, **found), json=BODIES.get(path, {}))
+        nobodys = await another.http.request(method, filled(path), json=BODIES.get(path, {}))
         is_problem(theirs, 404, "not-found")
         assert _without_ids(theirs) == _without_ids(nobodys)
         checked += 1
     assert checked >= 11
-    own = await eve.project()
+    own = await another.project()
     for body in (
         {"project_id": project},
         {"project_id": own, "repository_id": repository},
         {"project_id": own, "credential_ids": [credential]},
     ):
-        answer = await eve.http.post("/v1/tasks", json={"agent": "shell", "prompt": "x"} | body)
+        answer = await another.http.post("/v1/tasks", json={"agent": "shell", "prompt": "x"} | body)
         is_problem(answer, 404, "not-found")
         assert answer.json()["errors"][0]["field"] == f"body.{list(body)[-1]}"
     is_problem(
-        await eve.http.post("/v1/credentials", json={"purpose": "git_token", "value": "abcdefgh", "project_id": project}), 404, "not-found"
+        await another.http.post("/v1/credentials", json={"purpose": "git_token", "value": "abcdefgh", "project_id": project}),
+        404,
+        "not-found",
     )
     for path in ("/v1/projects", "/v1/tasks", "/v1/credentials"):
-        assert ada.id not in (await eve.http.get(path)).text
-        assert not {project, task.id, credential} & {item["id"] for item in (await eve.get(path))["items"]}
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
-    assert len((await ada.get("/v1/credentials"))["items"]) == 1
+        assert somebody.id not in (await another.http.get(path)).text
+        assert not {project, task.id, credential} & {item["id"] for item in (await another.get(path))["items"]}
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
+    assert len((await somebody.get("/v1/credentials"))["items"]) == 1
 
 
 def _without_ids(answer: httpx.Response) -> Json:
@@ -160,57 +164,63 @@ INVALID: list[tuple[str, str, Json, str, str]] = [
 ]
 
 
-async def test_what_breaks_a_rule_is_told_which(gateway: Gateway, ada: Person) -> None:
-    project = await ada.project()
+async def test_what_breaks_a_rule_is_told_which(gateway: Gateway, somebody: Person) -> None:
+    project = await somebody.project()
     for method, path, body, field, rule in INVALID:
         whole = {"project_id": project} | body if path == "/v1/tasks" else body
-        answer = await ada.http.request(method, path.replace("{project}", project), json=whole if method == "POST" else None)
+        answer = await somebody.http.request(method, path.replace("{project}", project), json=whole if method == "POST" else None)
         is_problem(answer, 422, "invalid")
         assert [(fault["field"], fault["rule"]) for fault in answer.json()["errors"]] == [(field, rule)]
         assert "planted" not in answer.text
     assert "planted" not in gateway.log_file.read_text()
 
 
-async def test_the_edges_own_refusals(ada: Person) -> None:
-    is_problem(await ada.http.get("/v1/nothing"), 404, "not-found")
-    refused = await ada.http.delete("/v1/me")
+async def test_the_edges_own_refusals(somebody: Person) -> None:
+    is_problem(await somebody.http.get("/v1/nothing"), 404, "not-found")
+    refused = await somebody.http.delete("/v1/me")
     is_problem(refused, 405, "method-not-allowed")
     assert refused.headers["allow"] == "GET"
     is_problem(
-        await ada.http.post("/v1/projects", content=b"a" * 1_048_577, headers={"content-type": "application/json"}), 413, "body-too-large"
+        await somebody.http.post("/v1/projects", content=b"a" * 1_048_577, headers={"content-type": "application/json"}),
+        413,
+        "body-too-large",
     )
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(40):
             yield b" " * 65_536
 
-    is_problem(await ada.http.post("/v1/projects", content=endless(), headers={"content-type": "application/json"}), 413, "body-too-large")
+    is_problem(
+        await somebody.http.post("/v1/projects", content=endless(), headers={"content-type": "application/json"}), 413, "body-too-large"
+    )
     for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         is_problem(
-            await ada.http.post("/v1/projects", content=b'{"name":"x"}', headers={"content-type": media}), 415, "unsupported-media-type"
+            await somebody.http.post("/v1/projects", content=b'{"name":"x"}', headers={"content-type": media}),
+            415,
+            "unsupported-media-type",
         )
     for content in (b"{", b"", b"[1]", b"\xff", b"[" * 100_000):
-        answer = await ada.http.post("/v1/projects", content=content, headers={"content-type": "application/json"})
+        answer = await somebody.http.post("/v1/projects", content=content, headers={"content-type": "application/json"})
         is_problem(answer, 422, "invalid")
         assert answer.json()["errors"][0]["field"] == "body"
-    answer = await ada.http.post("/v1/tasks", content=b'{"prompt": "\\ud800"}', headers={"content-type": "application/json"})
+    answer = await somebody.http.post("/v1/tasks", content=b'{"prompt": "\\ud800"}', headers={"content-type": "application/json"})
     assert ("body.prompt", "string_unicode") in [(fault["field"], fault["rule"]) for fault in answer.json()["errors"]]
 
 
-async def test_a_request_sent_twice_is_carried_out_once(gateway: Gateway, ada: Person, eve: Person) -> None:
-    body = {"project_id": await ada.project(), "agent": "shell", "prompt": "once"}
-    answers = await asyncio.gather(*(ada.http.post("/v1/tasks", json=body, headers={"idempotency-key": "k"}) for _ in range(8)))
+async def test_a_request_sent_twice_is_carried_out_once(gateway: Gateway, somebody: Person, another: Person) -> None:
+    body = {"project_id": await somebody.project(), "agent": "shell", "prompt": "once"}
+    answers = await asyncio.gather(*(somebody.http.post("/v1/tasks", json=body, headers={"idempotency-key": "k"}) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({json.dumps(answer.json(), sort_keys=True) for answer in answers}) == 1
-    assert len((await ada.get("/v1/tasks"))["items"]) == 1
-    other = await ada.http.post("/v1/tasks", json=body | {"prompt": "other"}, headers={"idempotency-key": "k"})
+    assert len((await somebody.get("/v1/tasks"))["items"]) == 1
+    other = await somebody.http.post("/v1/tasks", json=body | {"prompt": "other"}, headers={"idempotency-key": "k"})
     is_problem(other, 422, "idempotency-key-reused")
-    is_problem(await ada.http.post("/v1/tasks", json=body, headers={"idempotency-key": "a b"}), 422, "invalid")
+    is_problem(await somebody.http.post("/v1/tasks", json=body, headers={"idempotency-key": "a b"}), 422, "invalid")
     # A refused request does not use its key up, and a key is its owner's.
-    is_problem(await ada.http.post("/v1/tasks", json=body | {"agent": "emacs"}, headers={"idempotency-key": "k2"}), 422, "invalid")
-    assert (await ada.http.post("/v1/tasks", json=body, headers={"idempotency-key": "k2"})).status_code == 201
-    theirs = {"project_id": await eve.project(), "agent": "shell", "prompt": "once"}
-    assert (await eve.http.post("/v1/tasks", json=theirs, headers={"idempotency-key": "k"})).status_code == 201
+    is_problem(await somebody.http.post("/v1/tasks", json=body | {"agent": "emacs"}, headers={"idempotency-key": "k2"}), 422, "invalid")
+    assert (await somebody.http.post("/v1/tasks", json=body, headers={"idempotency-key": "k2"})).status_code == 201
+    theirs = {"project_id": await another.project(), "agent": "shell", "prompt": "once"}
+    assert (await another.http.post("/v1/tasks", json=theirs, headers={"idempotency-key": "k"})).status_code == 201
     async with gateway.service("scheduler") as scheduler:
         async with asyncio.timeout(10):
             while len(sent := await scheduler.bus.read("CMD", "cmd.scheduler.submit.>", 0)) < 3:
@@ -218,31 +228,31 @@ async def test_a_request_sent_twice_is_carried_out_once(gateway: Gateway, ada: P
         assert len(sent) == 3
 
 
-async def test_while_a_part_is_away_it_is_said_so(gateway: Gateway, ada: Person) -> None:
-    is_problem(await ada.http.get("/v1/audit"), 503, "unavailable")
-    is_problem(await ada.http.get("/v1/audit/checkpoint"), 503, "unavailable")
-    task = await ada.task()
+async def test_while_a_part_is_away_it_is_said_so(gateway: Gateway, somebody: Person) -> None:
+    is_problem(await somebody.http.get("/v1/audit"), 503, "unavailable")
+    is_problem(await somebody.http.get("/v1/audit/checkpoint"), 503, "unavailable")
+    task = await somebody.task()
     await gateway.nats.kill()
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
-    assert (await ada.post(f"/v1/tasks/{task.id}/cancel"))["id"] == task.id
-    is_problem(await ada.http.get(f"/v1/tasks/{task.id}/messages"), 503, "unavailable")
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
+    assert (await somebody.post(f"/v1/tasks/{task.id}/cancel"))["id"] == task.id
+    is_problem(await somebody.http.get(f"/v1/tasks/{task.id}/messages"), 503, "unavailable")
     await gateway.nats.restart()
     gateway.database.server.kill()
     try:
-        answer = await ada.http.get(f"/v1/tasks/{task.id}")
+        answer = await somebody.http.get(f"/v1/tasks/{task.id}")
         is_problem(answer, 503, "unavailable")
         assert answer.headers["retry-after"]
     finally:
         gateway.database.server.start()
     async with asyncio.timeout(30):
-        while (await ada.http.get(f"/v1/tasks/{task.id}")).status_code == 503:
+        while (await somebody.http.get(f"/v1/tasks/{task.id}")).status_code == 503:
             pass
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["id"] == task.id
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["id"] == task.id
 
 
 @pytest.mark.parametrize("path", ["/v1/openapi.json"])
-async def test_the_openapi_document_is_true_about_errors(ada: Person, path: str) -> None:
-    document = await ada.get(path)
+async def test_the_openapi_document_is_true_about_errors(somebody: Person, path: str) -> None:
+    document = await somebody.get(path)
     assert "HTTPValidationError" not in document["components"]["schemas"]
     for route, methods in document["paths"].items():
         for method, operation in methods.items():

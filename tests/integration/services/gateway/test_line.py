@@ -27,7 +27,7 @@ def lines(run: RunId, at: str, count: int) -> list[bytes]:
     return [line.model_dump_json().encode() for line in said]
 
 
-async def run(gateway: Gateway, ada: Person, task: Task, run_id: RunId) -> None:
+async def run(gateway: Gateway, somebody: Person, task: Task, run_id: RunId) -> None:
     """What scheduler, runner and git say until a person has to decide."""
     now = "2026-11-22T12:00:00Z"
     said = lines(run_id, now, 5)
@@ -37,11 +37,11 @@ async def run(gateway: Gateway, ada: Person, task: Task, run_id: RunId) -> None:
         await scheduler.says(task, facts.TaskRunning(run_id=run_id))
         await runner.says(task, facts.RunStarted(run_id=run_id, fence=3, runner_id="r", image_digest="sha256:0"))
         for number, line in enumerate(said):
-            await runner.bus.publish_output(subject(ada.id, task.id, run_id), line, f"{run_id}.3.{number}")
-        await ada.shown(task, state="running")
-        page = await ada.get(f"/v1/tasks/{task.id}/messages", limit="3")
+            await runner.bus.publish_output(subject(somebody.id, task.id, run_id), line, f"{run_id}.3.{number}")
+        await somebody.shown(task, state="running")
+        page = await somebody.get(f"/v1/tasks/{task.id}/messages", limit="3")
         assert [line["event"]["text"] for line in page["messages"]] == ["1", "2", "3"]
-        page = await ada.get(f"/v1/tasks/{task.id}/messages", cursor=page["next_cursor"])
+        page = await somebody.get(f"/v1/tasks/{task.id}/messages", cursor=page["next_cursor"])
         assert [line["number"] for line in page["messages"]] == [4, 5]
         transcript = await BlobStore(runner.bus).put_bytes(BlobClass.TRANSCRIPT, b"\n".join(said) + b"\n")
         ended = facts.RunFinished.model_validate(
@@ -50,8 +50,8 @@ async def run(gateway: Gateway, ada: Person, task: Task, run_id: RunId) -> None:
         )
         await runner.says(task, ended)
         # The same cursor goes on in the transcript.
-        await ada.shown(task, tree_sha=TREE)
-        assert (await ada.get(f"/v1/tasks/{task.id}/messages", cursor=page["next_cursor"]))["messages"] == []
+        await somebody.shown(task, tree_sha=TREE)
+        assert (await somebody.get(f"/v1/tasks/{task.id}/messages", cursor=page["next_cursor"]))["messages"] == []
         await scheduler.says(task, facts.TaskPublishing(run_id=run_id))
         blobs = BlobStore(git.bus)
         document = ChangesDocument(base_sha=BASE, tree_sha=TREE, files=(FileChange(path="<script>", status="added", after="x"),))
@@ -63,51 +63,51 @@ async def run(gateway: Gateway, ada: Person, task: Task, run_id: RunId) -> None:
         await scheduler.says(task, facts.TaskAwaitingApproval(tree_sha=TREE))
 
 
-async def test_a_task_from_prompt_to_branch(gateway: Gateway, ada: Person) -> None:
-    project = await ada.project()
+async def test_a_task_from_prompt_to_branch(gateway: Gateway, somebody: Person) -> None:
+    project = await somebody.project()
     prompt = "Fix the login test\n\n$(reboot) `id` \u2028 <b>"
-    made = await ada.post("/v1/tasks", {"project_id": project, "agent": "shell", "prompt": prompt})
-    task = Task(made["id"], ada.id)
+    made = await somebody.post("/v1/tasks", {"project_id": project, "agent": "shell", "prompt": prompt})
+    task = Task(made["id"], somebody.id)
     assert (made["state"], made["title"]) == ("submitted", "Fix the login test")
     assert made["branch"] == f"async-code/{task.id[:8]}-fix-the-login-test"
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["prompt"] == prompt
-    assert (await ada.http.get(f"/v1/tasks/{task.id}/patch")).json()["type"] == "urn:async-code:problem:not-yet"
-    refused = await ada.http.post(f"/v1/tasks/{task.id}/approve", json={"tree_sha": TREE})
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["prompt"] == prompt
+    assert (await somebody.http.get(f"/v1/tasks/{task.id}/patch")).json()["type"] == "urn:async-code:problem:not-yet"
+    refused = await somebody.http.post(f"/v1/tasks/{task.id}/approve", json={"tree_sha": TREE})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:async-code:problem:wrong-state")
 
     run_id = RunId(fresh())
-    await run(gateway, ada, task, run_id)
-    view = await ada.shown(task, state="awaiting_approval")
+    await run(gateway, somebody, task, run_id)
+    view = await somebody.shown(task, state="awaiting_approval")
     assert view["change"] == {"files": 1, "additions": 1, "deletions": 0, "protected_files": 1, "held_reason": "protected_paths"}
     assert (view["tree_sha"], view["usage"]["cost_usd"], view["run_ids"]) == (TREE, 0.25, [run_id])
-    assert (await ada.get(f"/v1/tasks/{task.id}/changes"))["files"][0]["path"] == "<script>"
-    patch = await ada.http.get(f"/v1/tasks/{task.id}/patch")
+    assert (await somebody.get(f"/v1/tasks/{task.id}/changes"))["files"][0]["path"] == "<script>"
+    patch = await somebody.http.get(f"/v1/tasks/{task.id}/patch")
     assert patch.content == b"diff --git a/x b/x\n\xff\xfe"
     assert (patch.headers["content-type"], patch.headers["x-content-type-options"]) == ("text/x-diff", "nosniff")
 
-    assert (await ada.http.post(f"/v1/tasks/{task.id}/approve", json={"tree_sha": BASE})).status_code == 409
-    await ada.post(f"/v1/tasks/{task.id}/approve", {"tree_sha": TREE})
+    assert (await somebody.http.post(f"/v1/tasks/{task.id}/approve", json={"tree_sha": BASE})).status_code == 409
+    await somebody.post(f"/v1/tasks/{task.id}/approve", {"tree_sha": TREE})
     async with gateway.service("scheduler") as scheduler, gateway.service("git") as git:
         await git.says(task, facts.ChangePublished(run_id=run_id, commit_sha=COMMIT, tree_sha=TREE))
         await scheduler.says(task, facts.TaskSucceeded(outcome=Outcome.PUBLISHED, commit_sha=COMMIT))
-        view = await ada.shown(task, state="succeeded")
+        view = await somebody.shown(task, state="succeeded")
         assert (view["outcome"], view["commit_sha"], view["change"]["held_reason"]) == ("published", COMMIT, None)
         for action in ("cancel", "reject"):
-            assert (await ada.http.post(f"/v1/tasks/{task.id}/{action}")).status_code == 409
+            assert (await somebody.http.post(f"/v1/tasks/{task.id}/{action}")).status_code == 409
         submitted, approved = await commands(scheduler)
     assert isinstance(submitted, SchedulerSubmit)
     assert approved == SchedulerApprove(tree_sha=TREE)
     assert "login" not in submitted.model_dump_json()
 
 
-async def test_lists_are_paged_and_filtered(gateway: Gateway, ada: Person) -> None:
-    project, other = await ada.project(), await ada.project()
-    tasks = [await ada.task(project, f"number {number}") for number in range(5)]
-    await ada.task(other)
+async def test_lists_are_paged_and_filtered(gateway: Gateway, somebody: Person) -> None:
+    project, other = await somebody.project(), await somebody.project()
+    tasks = [await somebody.task(project, f"number {number}") for number in range(5)]
+    await somebody.task(other)
     seen: list[str] = []
     query = {"project_id": project, "limit": "2"}
     while True:
-        page = await ada.get("/v1/tasks", **query)
+        page = await somebody.get("/v1/tasks", **query)
         seen += [item["id"] for item in page["items"]]
         if page["next_cursor"] is None:
             break
@@ -115,16 +115,16 @@ async def test_lists_are_paged_and_filtered(gateway: Gateway, ada: Person) -> No
     assert seen == [task.id for task in reversed(tasks)]
     async with gateway.service("scheduler") as scheduler:
         await scheduler.says(tasks[2], facts.TaskQueued())
-        await ada.shown(tasks[2], state="queued")
-        assert [item["id"] for item in (await ada.get("/v1/tasks", state="queued"))["items"]] == [tasks[2].id]
-        assert (await ada.get(f"/v1/tasks/{tasks[2].id}/messages"))["next_cursor"] is not None
-        await ada.post(f"/v1/tasks/{tasks[2].id}/cancel")
-        async with ada.events(tasks[2]) as events:
+        await somebody.shown(tasks[2], state="queued")
+        assert [item["id"] for item in (await somebody.get("/v1/tasks", state="queued"))["items"]] == [tasks[2].id]
+        assert (await somebody.get(f"/v1/tasks/{tasks[2].id}/messages"))["next_cursor"] is not None
+        await somebody.post(f"/v1/tasks/{tasks[2].id}/cancel")
+        async with somebody.events(tasks[2]) as events:
             assert (await anext(events)).name == "snapshot"
             await scheduler.says(tasks[2], facts.TaskCancelled())
             assert [(event.name, event.data["state"]) async for event in events] == [("state", "cancelled"), ("end", "cancelled")]
         # Its agent never spoke, and never will: a reader of all pages comes to an end.
-        assert await ada.get(f"/v1/tasks/{tasks[2].id}/messages") == {"messages": [], "next_cursor": None}
+        assert await somebody.get(f"/v1/tasks/{tasks[2].id}/messages") == {"messages": [], "next_cursor": None}
         sent = await commands(scheduler)
         assert [command for command in sent if isinstance(command, (SchedulerCancel, SchedulerReject))] == [SchedulerCancel()]
-    assert len((await ada.get("/v1/projects"))["items"]) == 2
+    assert len((await somebody.get("/v1/projects"))["items"]) == 2

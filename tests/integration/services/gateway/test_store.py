@@ -24,30 +24,30 @@ from .stack import Gateway, Person, Service, Task
 TABLES = ("projects", "repositories", "credentials", "tasks", "task_credentials", "prompts", "idempotency_keys")
 
 
-async def test_row_level_security_alone_holds(gateway: Gateway, ada: Person, eve: Person) -> None:
+async def test_row_level_security_alone_holds(gateway: Gateway, somebody: Person, another: Person) -> None:
     """As the service's own role, without any WHERE."""
-    project_id = await ada.project("https://example.com/team/one.git")
-    await ada.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "example.com"})
-    await ada.post("/v1/tasks", {"project_id": project_id, "agent": "shell", "prompt": "x"}, **{"idempotency-key": "k"})
+    project_id = await somebody.project("https://example.com/team/one.git")
+    await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "example.com"})
+    await somebody.post("/v1/tasks", {"project_id": project_id, "agent": "shell", "prompt": "x"}, **{"idempotency-key": "k"})
     database = await Database.open(gateway.database.settings("gateway"))
     try:
         for table in TABLES:
             count = f"select count(*) from gateway.{table}"  # noqa: S608
-            async with database.transaction(claims(ada.id)) as connection:
+            async with database.transaction(claims(somebody.id)) as connection:
                 assert await connection.fetchval(count) == 1, table
-            nobodies: tuple[Mapping[str, str] | None, ...] = (claims(eve.id), {}, None)
+            nobodies: tuple[Mapping[str, str] | None, ...] = (claims(another.id), {}, None)
             for nobody in nobodies:
                 async with database.transaction(nobody) as connection:
                     assert await connection.fetchval(count) == 0, table
                     assert await connection.execute(f"delete from gateway.{table}") == "DELETE 0"  # noqa: S608
-        async with database.transaction(claims(eve.id)) as connection:
+        async with database.transaction(claims(another.id)) as connection:
             assert await connection.execute("update gateway.tasks set state = 'failed'") == "UPDATE 0"
         for statement in (
-            f"insert into gateway.projects (id, owner, name) values ('{fresh()}', '{ada.id}', 'x')",  # noqa: S608
-            f"insert into gateway.prompts (task_id, owner, prompt, salt) values ('{fresh()}', '{ada.id}', 'x', sha256('x'))",  # noqa: S608
+            f"insert into gateway.projects (id, owner, name) values ('{fresh()}', '{somebody.id}', 'x')",  # noqa: S608
+            f"insert into gateway.prompts (task_id, owner, prompt, salt) values ('{fresh()}', '{somebody.id}', 'x', sha256('x'))",  # noqa: S608
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                async with database.transaction(claims(eve.id)) as connection:
+                async with database.transaction(claims(another.id)) as connection:
                     await connection.execute(statement)
         for statement in (
             "alter table gateway.tasks disable row level security",
@@ -57,7 +57,7 @@ async def test_row_level_security_alone_holds(gateway: Gateway, ada: Person, eve
             "select * from scheduler.tasks",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                async with database.transaction(claims(ada.id)) as connection:
+                async with database.transaction(claims(somebody.id)) as connection:
                     await connection.execute(statement)
     finally:
         await database.close()
@@ -83,8 +83,8 @@ async def row(gateway: Gateway, task: Task) -> dict[str, Any]:
         await connection.close()
 
 
-async def test_a_replay_gives_the_same_row(gateway: Gateway, ada: Person) -> None:
-    task, run_id = await ada.task(), RunId(fresh())
+async def test_a_replay_gives_the_same_row(gateway: Gateway, somebody: Person) -> None:
+    task, run_id = await somebody.task(), RunId(fresh())
     life: tuple[facts.Fact, ...] = (
         facts.TaskQueued(),
         facts.TaskPreparing(),
@@ -95,9 +95,9 @@ async def test_a_replay_gives_the_same_row(gateway: Gateway, ada: Person) -> Non
     async with gateway.service("scheduler") as scheduler, gateway.service("runner") as runner:
         for fact in life:
             await (runner if isinstance(fact, facts.RunStarted) else scheduler).says(task, fact)
-        await ada.shown(task, state="cancelled")
+        await somebody.shown(task, state="cancelled")
         first = await row(gateway, task)
-        subject = f"evt.*.*.{ada.id}.{task.id}"
+        subject = f"evt.*.*.{somebody.id}.{task.id}"
         kept = await scheduler.bus.read("EVT", subject, 0)
         database = await Database.open(gateway.database.settings("gateway"))
         try:
@@ -125,11 +125,11 @@ async def _forget(gateway: Gateway, task: Task) -> None:
         await connection.close()
 
 
-async def test_no_fact_is_given_up_while_the_database_is_away(gateway: Gateway, ada: Person) -> None:
-    task = await ada.task()
+async def test_no_fact_is_given_up_while_the_database_is_away(gateway: Gateway, somebody: Person) -> None:
+    task = await somebody.task()
     async with gateway.service("scheduler") as scheduler:
         await scheduler.says(task, facts.TaskQueued())
-        await ada.shown(task, state="queued")
+        await somebody.shown(task, state="queued")
         gateway.database.server.kill()
         try:
             await scheduler.says(task, facts.TaskPreparing())
@@ -140,21 +140,21 @@ async def test_no_fact_is_given_up_while_the_database_is_away(gateway: Gateway, 
         finally:
             gateway.database.server.start()
         async with asyncio.timeout(60):
-            while (await ada.http.get(f"/v1/tasks/{task.id}")).status_code == 503:
+            while (await somebody.http.get(f"/v1/tasks/{task.id}")).status_code == 503:
                 pass
-        await ada.shown(task, state="cancelled")
+        await somebody.shown(task, state="cancelled")
     async with gateway.service("ops") as ops:
         assert await ops.bus.read("DLQ", "dlq.gateway.>", 0) == []
 
 
-async def test_services_are_told_what_is_theirs_to_know(gateway: Gateway, ada: Person, eve: Person) -> None:
-    project_id = await ada.project("https://example.com/team/one.git")
-    await ada.post("/v1/credentials", {"purpose": "git_token", "value": "another-hosts-token", "host": "example.org"})
-    git_token = await ada.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "Example.com"})
-    model_key = await ada.post("/v1/credentials", {"purpose": "model_key", "value": "planted-model-key", "vendor": "anthropic"})
-    made = await ada.post("/v1/tasks", {"project_id": project_id, "agent": "claude-code", "prompt": "Do it", "base_ref": "dev"})
+async def test_services_are_told_what_is_theirs_to_know(gateway: Gateway, somebody: Person, another: Person) -> None:
+    project_id = await somebody.project("https://example.com/team/one.git")
+    await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "another-hosts-token", "host": "example.org"})
+    git_token = await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "Example.com"})
+    model_key = await somebody.post("/v1/credentials", {"purpose": "model_key", "value": "planted-model-key", "vendor": "anthropic"})
+    made = await somebody.post("/v1/tasks", {"project_id": project_id, "agent": "claude-code", "prompt": "Do it", "base_ref": "dev"})
     task = TaskId(made["id"])
-    mine, repository = OwnerId(ada.id), RepositoryId(made["repository_id"])
+    mine, repository = OwnerId(somebody.id), RepositoryId(made["repository_id"])
     async with gateway.service("git") as git, gateway.service("runner") as runner:
         assert (await runner.bus.ask(AskRunInput(owner=mine, task_id=task, run_id=RunId(fresh())))).prompt == "Do it"
         source = await git.bus.ask(AskWorkspaceSource(owner=mine, task_id=task, repository_id=repository))
@@ -171,13 +171,13 @@ async def test_services_are_told_what_is_theirs_to_know(gateway: Gateway, ada: P
             ).sealed
             assert keyring.open(sealed, context) == SecretBytes(value)
             _does_not_open(keyring, sealed, context)
-        await _are_refused(git, ada, eve, task, git_token["id"])
+        await _are_refused(git, somebody, another, task, git_token["id"])
     async with gateway.service("scheduler") as scheduler:
         async with asyncio.timeout(10):
-            while len(opened := await scheduler.bus.read("EVT", f"evt.credential.opened.{ada.id}.{task}", 0)) < 2:
+            while len(opened := await scheduler.bus.read("EVT", f"evt.credential.opened.{somebody.id}.{task}", 0)) < 2:
                 pass
         assert {catalogue.parse(message.data).data.credential_id for message in opened} == {git_token["id"], model_key["id"]}
-    await _nothing_in_the_clear(gateway, ada)
+    await _nothing_in_the_clear(gateway, somebody)
 
 
 def _does_not_open(keyring: Keyring, sealed: bytes, context: Context) -> None:
@@ -186,32 +186,32 @@ def _does_not_open(keyring: Keyring, sealed: bytes, context: Context) -> None:
         keyring.open(sealed, stranger)
 
 
-async def _are_refused(git: Service, ada: Person, eve: Person, task: TaskId, credential: str) -> None:
-    mine, credential_id = OwnerId(ada.id), CredentialId(credential)
-    unnamed = await ada.post("/v1/credentials", {"purpose": "git_token", "value": "unnamed-token", "host": "example.com"})
-    other = TaskId((await eve.task()).id)
+async def _are_refused(git: Service, somebody: Person, another: Person, task: TaskId, credential: str) -> None:
+    mine, credential_id = OwnerId(somebody.id), CredentialId(credential)
+    unnamed = await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "unnamed-token", "host": "example.com"})
+    other = TaskId((await another.task()).id)
     for question in (
-        AskSealedCredential(owner=OwnerId(eve.id), task_id=task, credential_id=credential_id, version=1),
-        AskSealedCredential(owner=OwnerId(eve.id), task_id=other, credential_id=credential_id, version=1),
+        AskSealedCredential(owner=OwnerId(another.id), task_id=task, credential_id=credential_id, version=1),
+        AskSealedCredential(owner=OwnerId(another.id), task_id=other, credential_id=credential_id, version=1),
         AskSealedCredential(owner=mine, task_id=other, credential_id=credential_id, version=1),
         AskSealedCredential(owner=mine, task_id=task, credential_id=credential_id, version=2),
         AskSealedCredential(owner=mine, task_id=task, credential_id=CredentialId(unnamed["id"]), version=1),
-        AskWorkspaceSource(owner=OwnerId(eve.id), task_id=task, repository_id=RepositoryId(fresh())),
+        AskWorkspaceSource(owner=OwnerId(another.id), task_id=task, repository_id=RepositoryId(fresh())),
         AskPublication(owner=mine, task_id=task, repository_id=RepositoryId(fresh())),
     ):
         with pytest.raises(Refused) as refused:
             await git.bus.ask(question)
         assert refused.value.reason == "not_found"
-    assert (await ada.http.delete(f"/v1/credentials/{credential}")).status_code == 204
+    assert (await somebody.http.delete(f"/v1/credentials/{credential}")).status_code == 204
     with pytest.raises(Refused):
         await git.bus.ask(AskSealedCredential(owner=mine, task_id=task, credential_id=credential_id, version=1))
 
 
-async def _nothing_in_the_clear(gateway: Gateway, ada: Person) -> None:
+async def _nothing_in_the_clear(gateway: Gateway, somebody: Person) -> None:
     """The planted values are in no row, no message, no answer and no line of the log."""
     seen = gateway.log_file.read_text()
     for path in ("/v1/credentials", "/v1/tasks", "/v1/projects"):
-        seen += (await ada.http.get(path)).text
+        seen += (await somebody.http.get(path)).text
     connection = await gateway.database.connect()
     try:
         for table in (*TABLES, "outbox", "inbox"):

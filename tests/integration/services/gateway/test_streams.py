@@ -46,10 +46,10 @@ async def _followed(person: Person, task: Task, dice: random.Random) -> list[Eve
     return seen
 
 
-async def test_random_disconnects_lose_and_double_nothing(gateway: Gateway, ada: Person) -> None:
-    task, run_id = await ada.task(), RunId(fresh())
+async def test_random_disconnects_lose_and_double_nothing(gateway: Gateway, somebody: Person) -> None:
+    task, run_id = await somebody.task(), RunId(fresh())
     async with gateway.service("scheduler") as scheduler, gateway.service("runner") as runner:
-        clients = [asyncio.create_task(_followed(ada, task, random.Random(seed))) for seed in range(4)]  # noqa: S311
+        clients = [asyncio.create_task(_followed(somebody, task, random.Random(seed))) for seed in range(4)]  # noqa: S311
         await asyncio.gather(_life(scheduler, runner, task, run_id))
         for seen in await asyncio.gather(*clients):
             assert [event.data["number"] for event in seen if event.name == "output"] == list(range(1, LINES + 1))
@@ -59,30 +59,30 @@ async def test_random_disconnects_lose_and_double_nothing(gateway: Gateway, ada:
             assert told == whole[len(whole) - len(told) :]
             assert [event.name for event in seen].count("snapshot") == 1
             assert (seen[-1].name, seen[-1].data["failure"]["code"]) == ("end", "agent_exit")
-        late = await _followed(ada, task, random.Random(9))  # noqa: S311
+        late = await _followed(somebody, task, random.Random(9))  # noqa: S311
         assert [event.data["number"] for event in late if event.name == "output"] == list(range(1, LINES + 1))
-        answer = await ada.http.get(f"/v1/tasks/{task.id}/events", headers={"last-event-id": "999999.0"})
+        answer = await somebody.http.get(f"/v1/tasks/{task.id}/events", headers={"last-event-id": "999999.0"})
         assert (answer.status_code, answer.json()["type"]) == (410, "urn:async-code:problem:gone")
 
 
-async def test_a_stream_ends_with_its_token(gateway: Gateway, ada: Person) -> None:
-    task = await ada.task()
+async def test_a_stream_ends_with_its_token(gateway: Gateway, somebody: Person) -> None:
+    task = await somebody.task()
     key = keys.load(gateway.directory / "signing-key.json")
     now = datetime.now(UTC).timestamp()
-    short = {"iss": f"{gateway.auth.url}/auth/v1", "aud": "authenticated", "iat": now, "exp": now + 2, "sub": ada.id}
+    short = {"iss": f"{gateway.auth.url}/auth/v1", "aud": "authenticated", "iat": now, "exp": now + 2, "sub": somebody.id}
     short |= {"role": "authenticated", "session_id": fresh()}
     token = jwt.encode({"alg": "ES256", "kid": key.kid}, short, key, algorithms=["ES256"])
-    ada.http.headers["authorization"] = f"Bearer {token}"
-    async with asyncio.timeout(20), ada.events(task) as events:
+    somebody.http.headers["authorization"] = f"Bearer {token}"
+    async with asyncio.timeout(20), somebody.events(task) as events:
         assert [event.name async for event in events] == ["snapshot"]
 
 
-async def test_a_stream_ends_with_the_service_which_stops_cleanly(gateway: Gateway, ada: Person) -> None:
-    task = await ada.task()
-    async with asyncio.timeout(30), ada.events(task) as events:
+async def test_a_stream_ends_with_the_service_which_stops_cleanly(gateway: Gateway, somebody: Person) -> None:
+    task = await somebody.task()
+    async with asyncio.timeout(30), somebody.events(task) as events:
         assert (await anext(events)).name == "snapshot"
         stopping = asyncio.create_task(gateway.stop())
         assert [event.name async for event in events] == []
         assert await stopping == 0
     await gateway.start()
-    assert (await ada.get(f"/v1/tasks/{task.id}"))["id"] == task.id
+    assert (await somebody.get(f"/v1/tasks/{task.id}"))["id"] == task.id

@@ -11,7 +11,7 @@ from shared.events.questions import AskCheckpoint, AskTrail, Checkpoint, TrailEn
 from .stack import Gateway, Person
 
 
-async def test_a_person_asks_for_their_own_part(gateway: Gateway, ada: Person) -> None:
+async def test_a_person_asks_for_their_own_part(gateway: Gateway, somebody: Person) -> None:
     asked: list[AskTrail] = []
     exact = b'{"id": 1,  "spaces": "kept"}'
 
@@ -32,17 +32,17 @@ async def test_a_person_asks_for_their_own_part(gateway: Gateway, ada: Person) -
     audit.answer(AskCheckpoint, checkpoint)
     await audit.start()
     try:
-        page = await ada.get("/v1/audit", limit="1")
+        page = await somebody.get("/v1/audit", limit="1")
         assert base64.b64decode(page["entries"][0]["data"]) == exact
         assert base64.b64decode(page["entries"][0]["headers"]) == b"h"
         assert page["entries"][0]["event"] == json.loads(exact)
         task = TaskId(fresh())
-        rest = await ada.get("/v1/audit", cursor=page["next_cursor"], task_id=task)
+        rest = await somebody.get("/v1/audit", cursor=page["next_cursor"], task_id=task)
         assert (rest["next_cursor"], rest["entries"][0]["event"]) == (None, None)
         assert [(question.owner, question.task_id, question.after, question.limit) for question in asked] == [
-            (ada.id, None, -1, 1),
-            (ada.id, task, 7, 100),
+            (somebody.id, None, -1, 1),
+            (somebody.id, task, 7, 100),
         ]
-        assert (await ada.get("/v1/audit/checkpoint"))["note"].startswith("origin\n1\n")
+        assert (await somebody.get("/v1/audit/checkpoint"))["note"].startswith("origin\n1\n")
     finally:
         await audit.stop()

@@ -74,14 +74,14 @@ async def test_a_token_is_needed_and_used_at_each_fetch(mirrors: Mirrors, server
     server.require_token("demo", "s3cret-token")
     url = server.url("demo")
     assert await fetch(mirrors, remote_to(url, b"s3cret-token")) == commit
-    for secret in (None, b"wrong-token", b"ada:s3cret-token"):
+    for secret in (None, b"wrong-token", b"user:s3cret-token"):
         with pytest.raises(errors.RepositoryAuth):
             await fetch(mirrors, remote_to(url, secret))
-    server.require_token("demo", "other-pass", user="ada")
-    assert await fetch(mirrors, remote_to(url, b"ada:other-pass")) == commit
+    server.require_token("demo", "other-pass", user="user")
+    assert await fetch(mirrors, remote_to(url, b"user:other-pass")) == commit
     server.answer_with("demo", 403)
     with pytest.raises(errors.RepositoryAuth):
-        await fetch(mirrors, remote_to(url, b"ada:other-pass"))
+        await fetch(mirrors, remote_to(url, b"user:other-pass"))
 
 
 async def test_redirects_are_refused(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:

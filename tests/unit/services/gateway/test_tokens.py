@@ -37,7 +37,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "sub": SUBJECT,
         "role": "authenticated",
         "session_id": "66666666-7777-4888-8999-000000000000",
-        "email": "ada@example.com",
+        "email": "test@example.com",
     }
     return {name: value for name, value in (whole | changes).items() if value is not ...}
 
@@ -63,7 +63,7 @@ def public(key: Key) -> Key:
 
 def test_a_genuine_token_gives_its_caller() -> None:
     caller = checked(signed(), public(EC))
-    assert (caller.owner, caller.email, caller.role) == (SUBJECT, "ada@example.com", "authenticated")
+    assert (caller.owner, caller.email, caller.role) == (SUBJECT, "test@example.com", "authenticated")
     assert caller.expires_at.timestamp() == NOW.timestamp() + 600
     assert checked(signed(key=RSA), public(RSA)).owner == SUBJECT
     assert checked(signed(claims(aud=["other", "authenticated"]))).owner == SUBJECT
