@@ -19,6 +19,12 @@ def test_the_chunks_add_up(size: int) -> None:
     assert size == 0 or lengths[-1] > 0
 
 
-@given(st.integers(min_value=0, max_value=10_000))
-def test_a_chunks_name_says_which_it_is(index: int) -> None:
-    assert chunks.index_of(chunks.subject(ref(1), index)) == index
+@given(st.integers(min_value=0, max_value=10_000), st.integers(min_value=0, max_value=10_000))
+def test_a_chunks_name_says_which_it_is(generation: int, index: int) -> None:
+    assert chunks.index_of(chunks.subject(ref(1), generation, index)) == index
+
+
+@given(st.sampled_from(BlobClass), st.floats(min_value=1e9, max_value=4e9), st.floats(min_value=0, max_value=1))
+def test_what_was_put_is_looked_for_as_long_as_the_stream_keeps_it(blob_class: BlobClass, put: float, part: float) -> None:
+    read = put + part * chunks.AGE_SECONDS[blob_class]
+    assert chunks.generation(blob_class, put) in chunks.generations(blob_class, read)
