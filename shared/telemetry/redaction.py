@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written down: log lines, errors, transcripts.
+"""Keeps secrets out of what services write down: log lines and errors. What an agent says does not pass here.
 
 Two nets. Patterns catch what looks like a key wherever it comes from. `forget` names a secret exactly; from then on it is taken out of
 any text or structure, also in the spellings it gets on its way (base64, percent, JSON, Python, hexadecimal). It errs towards taking out
