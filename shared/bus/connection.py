@@ -30,7 +30,7 @@ from shared.bus.publishing import Outgoing, Publisher
 from shared.bus.reading import Reader, StoredMessage
 from shared.bus.settings import BusSettings
 from shared.bus.streams import STREAM_OF_KIND, Stream
-from shared.events import catalogue
+from shared.events import catalogue, ids
 from shared.events.catalogue import InvalidMessage
 from shared.events.envelope import AnyEnvelope, Envelope
 from shared.events.payload import Value
@@ -88,7 +88,20 @@ class Bus:
     async def store(self, stream: str, subject: str, payload: bytes, message_id: str) -> int:
         """Store exact bytes; the sequence in the stream. The same `message_id` is stored once in the stream's time of memory."""
         stored = await self.publisher.until_stored(stream, subject, payload, {"Nats-Msg-Id": message_id})
+        if stored.duplicate and stream == Stream.EVT and await self._taken(stored.sequence, subject):
+            log.error("message_id_taken", stream=stream, subject=subject, sequence=stored.sequence)
+            fresh = f"{message_id}:{ids.fresh()}"
+            stored = await self.publisher.until_stored(stream, subject, payload, {"Nats-Msg-Id": fresh})
         return stored.sequence
+
+    async def _taken(self, sequence: int, subject: str) -> bool:
+        """Whether another message holds our id: ids follow from their cause, so whoever may write the stream can use them first.
+
+        The server would drop ours without a word. Facts alone are looked at: of what else we store, one service alone writes the subjects
+        and ids at hand, or what was stored may be gone because it was done.
+        """
+        held = await self.reader.at(Stream.EVT, sequence)
+        return held is not None and held.subject != subject
 
     async def ask(self, question: Question[A], timeout_seconds: float = 5) -> A:
         """Ask a service. Raises NoAnswer when it is absent or late, Refused when it says no."""

@@ -45,6 +45,21 @@ async def test_an_id_is_stored_once(connect: Connect) -> None:
     assert await runner.publish_output("out.o.t.r", b"line", "an id") == first
 
 
+async def test_an_id_that_another_has_used_first_hides_no_fact(connect: Connect) -> None:
+    """Ids follow from their cause: who reads it can use the id of what comes next, and the server drops the genuine fact as sent."""
+    runner, scheduler, git = await connect("runner"), await connect("scheduler"), await connect("git")
+    fact = queued()
+    owner_and_task = fact.nats_subject.split(".", 3)[3]
+    await runner.publisher.attempt(Stream.EVT, f"evt.run.started.{owner_and_task}", b"{}", {"Nats-Msg-Id": fact.id})
+    await scheduler.publish(fact)
+    assert await git.last_fact(fact.nats_subject) == fact
+    before = (await git.read(Stream.EVT, "evt.>", after=0))[-1].sequence
+    await scheduler.publish(queued())
+    await scheduler.publish(again := queued())
+    await scheduler.publish(again)
+    assert len(await git.read(Stream.EVT, "evt.>", after=before)) == 2
+
+
 async def test_a_wake_up_then_a_read_misses_nothing(connect: Connect) -> None:
     runner, gateway = await connect("runner"), await connect("gateway")
     woken: asyncio.Queue[str] = asyncio.Queue()
