@@ -2,7 +2,8 @@
 
 A consumer would deliver again what was pending when its reader died, after what came later; the log wants the origin's order, and knows
 itself where it ends (docs/decisions/0008-merkle-log.md). Must never write to a stream, and never leave out a message: what a service
-forged is what the trail is for, so what ends a batch is the absence of the server's own sequence number, not a header anyone may set.
+forged is what the trail is for. So the rule of `shared.bus.provenance` is not applied here, and what ends a batch is the absence of the
+server's own sequence number, not a header anyone may set.
 """
 
 import json

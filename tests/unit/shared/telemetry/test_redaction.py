@@ -32,7 +32,7 @@ LOOKS_LIKE_ONE = {
     "c2VjcmV0LXRva2Vu": "Authorization: Bearer c2VjcmV0LXRva2Vu",
     "dXNlcjpwYXNzd29yZA==": "authorization: basic dXNlcjpwYXNzd29yZA==",
     JWT: f"token {JWT} is bad",
-    "alice:hunter2": "https://alice:hunter2@example.com/repo.git?x=1",
+    "user:hunter2": "https://user:hunter2@example.com/repo.git?x=1",
     "x-access-token:abc": "fatal: could not read 'http://x-access-token:abc@host'",
     SEED[:58]: f"seed {SEED[:58]}.",
     "MC4CAQAwBQYDK2VwBCIEIBgo": f"before {PEM} after",
