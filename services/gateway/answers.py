@@ -1,8 +1,11 @@
 """What the gateway tells other services when they ask: prompts, addresses, titles, sealed credentials. None of it ever enters a stream.
 
-Each answer is looked up as the task's owner, by claims, so a question about somebody else's task finds nothing. NATS permissions decide
-who may ask what.
+Each answer is looked up as the task's owner, by claims, so a question about somebody else's task finds nothing. Of a task that has ended
+nothing is told: a command that was held up for days must neither run an agent nor push. NATS permissions decide who may ask what.
 """
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from services.gateway.credentials import queries as credentials
 from services.gateway.identity import claims
@@ -21,12 +24,14 @@ from shared.events.questions import (
     SealedCredential,
     WorkspaceSource,
 )
-from shared.store.database import Database
+from shared.store.database import Connection, Database
 from shared.store.outbox import Outbox
+
+_About = AskRunInput | AskWorkspaceSource | AskPublication | AskSealedCredential
 
 
 class Answers:
-    """The handlers of `rpc.gateway.…`. Each raises Refused("not_found") where there is nothing, or nothing of that owner's."""
+    """The handlers of `rpc.gateway.…`. Each raises Refused("not_found") where there is nothing of that owner's that is under way."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -34,7 +39,7 @@ class Answers:
 
     async def run_input(self, question: AskRunInput) -> RunInput:
         """What the agent is told."""
-        async with self._database.transaction(claims(question.owner)) as connection:
+        async with self._about(question) as connection:
             prompt = await queries.prompt(connection, question.owner, question.task_id)
         if prompt is None:
             raise Refused("not_found")
@@ -54,7 +59,7 @@ class Answers:
 
     async def sealed_credential(self, question: AskSealedCredential) -> SealedCredential:
         """The sealed value of a credential the task named. That it was handed out is a fact, stored in the same transaction."""
-        async with self._database.transaction(claims(question.owner)) as connection:
+        async with self._about(question) as connection:
             found = await credentials.sealed_for_task(
                 connection, question.owner, question.task_id, question.credential_id, question.version
             )
@@ -67,8 +72,17 @@ class Answers:
         return SealedCredential.model_construct(sealed=sealed)
 
     async def _destination(self, question: AskWorkspaceSource | AskPublication) -> Destination:
-        async with self._database.transaction(claims(question.owner)) as connection:
+        async with self._about(question) as connection:
             found = await queries.destination(connection, question.owner, question.task_id, question.repository_id)
         if found is None:
             raise Refused("not_found")
         return found
+
+    @asynccontextmanager
+    async def _about(self, question: _About) -> AsyncGenerator[Connection]:
+        """A transaction as the task's owner. Raises Refused where the task is not theirs, or has ended."""
+        async with self._database.transaction(claims(question.owner)) as connection:
+            stored = await queries.get(connection, question.owner, question.task_id)
+            if stored is None or stored.progress.ended:
+                raise Refused("not_found")
+            yield connection
