@@ -2,10 +2,12 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import docker
 import git
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,11 @@ def test_nothing_has_a_name_that_says_nothing() -> None:
 def test_no_file_is_too_long_to_read() -> None:
     long = {str(path.relative_to(ROOT)): lines for path in PYTHON if (lines := len(path.read_text().splitlines())) > MAX_LINES}
     assert long == {}
+
+
+def test_the_picture_of_imports_has_no_circle() -> None:
+    graph = grimp.build_graph("services", "shared", "cli", "deploy", cache_dir=None)
+    TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()  # raises CycleError
 
 
 def _imports(path: Path) -> set[str]:
