@@ -7,6 +7,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from deploy.embedded.auth.errors import BadJson, ValidationFailed
+from deploy.embedded.auth.metadata import storable
 from deploy.embedded.auth.passwords import MAX_LENGTH
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,7 +25,7 @@ def _email(text: str) -> str:
 
 Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 Password = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
-Metadata = dict[str, JsonValue]
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 
 class _Body(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from deploy.embedded.auth import metadata as metadatas
 from deploy.embedded.auth import passwords
 from deploy.embedded.auth.errors import (
     AuthError,
@@ -17,6 +18,7 @@ from deploy.embedded.auth.errors import (
     SessionNotFound,
     SignupDisabled,
     UserAlreadyExists,
+    ValidationFailed,
     WeakPassword,
 )
 from deploy.embedded.auth.refresh import RefreshToken
@@ -96,7 +98,8 @@ class AuthService:
         async with self.database.transaction() as connection:
             if email is not None and email != user.email and await Users.by_email(connection, email) is not None:
                 raise UserAlreadyExists
-            await self._account(connection, caller)
+            account, _ = await self._account(connection, caller)
+            _check_size({**account.user_metadata, **metadata})
             changed = await Users.change(connection, caller.user_id, email=email, password_hash=hashed, metadata=metadata)
             if hashed is not None:
                 await Sessions.end_all(connection, caller.user_id, but=caller.session_id)
@@ -158,3 +161,11 @@ class AuthService:
     def _check_strength(self, password: str) -> None:
         if len(password) < self.settings.password_min_length:
             raise WeakPassword(self.settings.password_min_length)
+
+
+def _check_size(metadata: dict[str, Any]) -> None:
+    """Changes are merged: each alone may be small."""
+    try:
+        metadatas.storable(metadata)
+    except ValueError as error:
+        raise ValidationFailed(str(error)) from error

@@ -232,3 +232,20 @@ async def test_the_database_holds_nothing_to_sign_in_with(http: httpx.AsyncClien
         await connection.close()
     stored = str([tuple(row.values()) for row in (*users, *sessions)])
     assert all(secret not in stored for secret in (PASSWORD, answer["refresh_token"], answer["access_token"]))
+
+
+@pytest.mark.parametrize(
+    "data", ['{"a": "\\u0000"}', '{"\\u0000": 1}', '{"a": 1e999}', '{"a": "' + "x" * 5_000 + '"}', '{"a":' * 200 + "1" + "}" * 200]
+)
+async def test_metadata_that_cannot_be_kept_is_refused_by_name(http: httpx.AsyncClient, email: str, data: str) -> None:
+    refused = await http.post("/signup", content=f'{{"email": "{email}", "password": "{PASSWORD}", "data": {data}}}')
+    assert (refused.status_code, refused.json()["error_code"] in {"validation_failed", "bad_json"}) == (400, True)
+
+
+async def test_metadata_does_not_grow_until_tokens_are_too_long(http: httpx.AsyncClient, email: str) -> None:
+    token = (await sign_up(http, email))["access_token"]
+    statuses = [
+        (await http.put("/user", headers={"authorization": f"Bearer {token}"}, json={"data": {f"k{number}": "x" * 1_500}})).status_code
+        for number in range(4)
+    ]
+    assert statuses == [200, 200, 400, 400]
