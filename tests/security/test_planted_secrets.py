@@ -10,10 +10,9 @@ import pytest
 
 from cli.client import Json
 from deploy.embedded.scripted_model import Call, Say
-from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
+from tests.servers.stack import GIT_TOKEN, MODEL_KEY, SHELL_SECRET, Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
-SHELL_SECRET = "planted-in-the-operators-shell"
 CONTROL = "planted-as-a-control-and-no-secret"
 SECRETS = (GIT_TOKEN, MODEL_KEY, SHELL_SECRET)
 

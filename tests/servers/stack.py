@@ -1,8 +1,11 @@
 """The whole embedded stack as an operator starts it: `python -m cli up` on a state directory of its own, real services, real sandboxes."""
 
+import contextlib
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,17 @@ ROOT = Path(__file__).parents[2]
 END_SECONDS = 120.0
 MODEL_KEY = "sk-ant-api03-planted-model-key-9f8e7d6c5b4a"
 GIT_TOKEN = "planted-git-token-1a2b3c4d5e6f"
+SHELL_SECRET = f"planted-in-the-operators-shell-{secrets.token_hex(8)}"
+"""Another one each time: the commands of tests that run beside these have theirs in their environment, as an operator's would."""
+
+
+def _port() -> int:
+    """A free port below those that outgoing connections and other tests' servers get."""
+    while True:
+        port = 12_000 + secrets.randbelow(8_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Stack:
@@ -32,7 +46,8 @@ class Stack:
         # Below /var/lib: pytest's own directories are closed to the services' users.
         self.root = Path(tempfile.mkdtemp(prefix="async-code-test-", dir="/var/lib"))
         self.root.chmod(0o755)
-        self.settings = settings
+        # Of its own: the first free port from 8400 on may be another stack's by the time this one comes back from a stop.
+        self.settings = {"HTTP_PORT": str(_port()), **settings}
         self._users = 0
         self._clients: list[Client] = []
 
@@ -58,7 +73,7 @@ class Stack:
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
             "ASYNC_CODE_STATE_DIR": str(self.root),
-            "PLANTED_IN_THE_SHELL": "planted-in-the-operators-shell",
+            "PLANTED_IN_THE_SHELL": SHELL_SECRET,
             **{f"ASYNC_CODE_{name}": value for name, value in self.settings.items()},
         }
 
