@@ -135,7 +135,7 @@ class Handlers:
         except bus_errors.Refused as error:
             raise errors.RepositoryNotFound("the gateway knows no such repository") from error
         remote = await self._remotes.remote(self._remotes.address(source.url), job.owner, job.task, command.credential)
-        async with self._place() as place, self._mirrors.fetched(job.owner, remote, source.base_ref) as base:
+        async with self._place(job) as place, self._mirrors.fetched(job.owner, remote, source.base_ref) as base:
             archive = await snapshots.make(
                 self._git, base, place,
                 depth=self._measures.depth, max_bytes=self._measures.workspace_bytes, timeout_seconds=self._measures.local_seconds,
@@ -150,7 +150,7 @@ class Handlers:
         except bus_errors.Refused as error:
             raise errors.PushRefused("the gateway knows no such repository") from error
         address = self._remotes.address(publication.url)
-        async with self._place() as place, self._mirrors.existing(job.owner, address) as mirror:
+        async with self._place(job) as place, self._mirrors.existing(job.owner, address) as mirror:
             with _reading():
                 taken = await self._take_in(place, mirror, command)
                 diff = await self._show(job, command, publication, taken, place)
@@ -212,9 +212,9 @@ class Handlers:
             raise errors.WorkMissing(f"the {ref.blob_class} blob is not to be had") from error
 
     @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[Path]:
-        """An empty directory for one command's files, gone afterwards."""
-        place = self._work_dir / uuid.uuid4().hex
+    async def _place(self, job: Job) -> AsyncGenerator[Path]:
+        """An empty directory for one command's files, named after the task, gone before the command's end is said."""
+        place = self._work_dir / f"{job.task}.{uuid.uuid4().hex}"
         place.mkdir(mode=0o700)
         try:
             yield place
