@@ -7,24 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.demo.repository import TEST
-from deploy.embedded.scripted_model import Call, Say, ScriptedModel, Step
+from deploy.embedded.scripted.server import ScriptedModel
+from deploy.embedded.scripted.steps import Edit, Read, Run, Say, Step
 
 PROMPT = "A test of this repository fails. Find out why and fix the code, not the test."
 
 _FILE = "/workspace/basket.py"
 FIX: Sequence[Step] = (
-    Call("Bash", {"command": TEST, "description": "Run the tests"}, "I run the tests first."),
-    Call("Read", {"file_path": _FILE}, "One fails: the discount. I look at the code."),
-    Call(
-        "Edit",
-        {
-            "file_path": _FILE,
-            "old_string": "sum(price * (100 - discount_percent) // 100 for price in prices)",
-            "new_string": "sum(prices)",
-        },
+    Run(TEST, "I run the tests first."),
+    Read(_FILE, "One fails: the discount. I look at the code."),
+    Edit(
+        _FILE,
+        "    whole = sum(price * (100 - discount_percent) // 100 for price in prices)",
+        "    whole = sum(prices)",
         "The discount is taken from every price and then once more from the sum. I take it once.",
     ),
-    Call("Bash", {"command": TEST, "description": "Run the tests again"}),
+    Run(TEST),
     Say("The discount was taken twice; it is now taken once, from the sum. Both tests pass."),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from cli import events
 from cli.client import Json
 from cli.exits import CliError, Exit
-from deploy.embedded.scripted_model import Call, Fail, Say
+from deploy.embedded.scripted.steps import Edit, Fail, Read, Run, Say
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
@@ -61,14 +61,14 @@ def test_the_patch_applies_to_the_base_and_gives_the_tree(
 
 
 def test_claude_code_becomes_a_branch(person: Person, project: str, repository: str, git_server: GitServer, model: ModelThread) -> None:
-    model.model.steps[:] = [
-        Call("Read", {"file_path": "/workspace/app.py"}, "I look at it."),
-        Call("Edit", {"file_path": "/workspace/app.py", "old_string": "hello", "new_string": "good evening"}),
-        Call(
-            "Bash", {"command": "python3 app.py > said.txt; env | sort > /tmp/env; grep -c planted /tmp/env || true", "description": "run"}
-        ),
-        Say("It says good evening now."),
-    ]
+    model.model.play(
+        [
+            Read("/workspace/app.py", "I look at it."),
+            Edit("/workspace/app.py", "print('hello')", "print('good evening')"),
+            Run("python3 app.py > said.txt; env | sort > /tmp/env; grep -c planted /tmp/env || true"),
+            Say("It says good evening now."),
+        ]
+    )
     task = person.until(person.task(project, "/clear is no command here", agent="claude-code", model="claude-sonnet-4-5"))
     assert task["outcome"] == "published", task
     _pushed(git_server, repository, task)
@@ -95,7 +95,7 @@ def test_a_failed_agent_is_never_published_and_says_why(person: Person, project:
 
 
 def test_a_refused_model_key_is_named(person: Person, project: str, model: ModelThread) -> None:
-    model.model.steps[:] = [Fail(401, "authentication_error")]
+    model.model.play([Fail(401, "authentication_error")])
     task = person.until(person.task(project, "do", agent="claude-code"))
     assert (task["failure"]["failure_class"], task["failure"]["code"]) == ("model_refused", "model_auth")
 

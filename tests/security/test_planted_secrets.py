@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.client import Json
-from deploy.embedded.scripted_model import Call, Say
+from deploy.embedded.scripted.steps import Run, Say
 from tests.servers.stack import GIT_TOKEN, MODEL_KEY, SHELL_SECRET, Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
@@ -53,7 +53,7 @@ def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> Js
     look = (
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; grep -rs planted /home /tmp /run /etc /base | head -c 10000"
     )
-    model.model.steps[:] = [Call("Bash", {"command": f"{look}; echo changed > changed; sleep 3", "description": "look"}), Say("Seen.")]
+    model.model.play([Run(f"{look}; echo changed > changed; sleep 3"), Say("Seen.")])
     task = person.task(project, "Look around", agent="claude-code", title=CONTROL)
     next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["kind"] == "tool_call")
     for container in stack.containers():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.scripted_model import Say, ScriptedModel
+from deploy.embedded.scripted.server import ScriptedModel
+from deploy.embedded.scripted.steps import Say
 from deploy.images.build import ensure_images
 from tests.servers import git_objects
 from tests.servers.git import GitServer
@@ -19,10 +20,10 @@ FILES = {b"app.py": Blob(b"print('hello')\n"), b"run.sh": Blob(b"#!/bin/sh\n", "
 
 
 class ModelThread:
-    """The scripted model on a loop of its own, so that tests can be plain functions. Set `model.steps` for the next task."""
+    """The scripted model on a loop of its own, so that tests can be plain functions. Have `model.play` the steps of the next task."""
 
     def __init__(self) -> None:
-        self.model = ScriptedModel([Say("Done.")], key=MODEL_KEY)
+        self.model = ScriptedModel([Say("Done.")], keys={"anthropic": MODEL_KEY})
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from deploy.embedded.scripted_model import Fail, Say, ScriptedModel
+from deploy.embedded.scripted.server import ScriptedModel
+from deploy.embedded.scripted.steps import Fail, Say
 from tests.servers.egress import EgressProcess
 
 KEY = "sk-ant-api03-planted-model-key-0123456789"
@@ -29,7 +30,7 @@ BODY: dict[str, Any] = {
 
 @pytest.fixture
 async def model() -> AsyncIterator[ScriptedModel]:
-    model = ScriptedModel([Say("hello")], key=KEY)
+    model = ScriptedModel([Say("hello")], keys={"anthropic": KEY})
     yield model
     await model.stop()
 
@@ -139,7 +140,7 @@ async def test_what_the_upstream_says_about_the_key_is_not_passed_on(egress: Egr
 
 
 async def test_other_errors_pass_with_what_the_client_needs_to_wait(model: ScriptedModel, egress: EgressProcess) -> None:
-    model.steps[:] = [Fail(429, "rate_limit_error", {"retry-after": "7"})]
+    model.play([Fail(429, "rate_limit_error", {"retry-after": "7"})])
     status, text = await ask(await egress.open(egress.door(KEY)))
     assert (status, "rate_limit_error" in text) == (429, True)
 
