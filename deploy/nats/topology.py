@@ -242,6 +242,7 @@ USERS: tuple[UserSpec, ...] = (
             "cmd.git.>",
             "cmd.runner.>",
             "evt.task.>",
+            "evt.work.>",
             "$KV.fate.>",
             "dlq.>",
             _DEAD_LETTERED,

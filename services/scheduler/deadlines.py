@@ -37,6 +37,9 @@ class Rules(BaseModel, frozen=True):
     publish_sends: Sends = 3
     approval_seconds: Seconds = 7 * 86_400
     """How long a change waits for a person: long, but shorter than the snapshot it builds on is kept (10 days at least)."""
+    kept_seconds: Seconds = 9 * 86_400
+    """How long what a run made can be published by hand after a task that did not: with the longest run not longer than its snapshot is
+    kept (10 days at least)."""
     cancel_seconds: Seconds = 120
     """How long a cancelled run may take to say how it ended."""
     tombstone_seconds: Seconds = 3_600
@@ -46,6 +49,14 @@ class Rules(BaseModel, frozen=True):
 def after(now: datetime, seconds: float) -> datetime:
     """The deadline `seconds` from now."""
     return now + timedelta(seconds=seconds)
+
+
+def of_approval(task: Task, now: datetime, rules: Rules) -> datetime:
+    """The deadline of a change that waits for a person: not beyond what a task that was reopened keeps its work for."""
+    deadline, made = after(now, rules.approval_seconds), task.run_result
+    if task.former is None or made is None or made.kept_until is None:
+        return deadline
+    return min(deadline, made.kept_until)
 
 
 def of_attempt(task: Task, now: datetime, rules: Rules) -> datetime:

@@ -103,11 +103,11 @@ _FATES = {
 }
 
 
-def _end(task: Task, state: TaskState, fact: Payload, moment: Moment) -> Decision:
+def _end(task: Task, state: TaskState, fact: Payload, moment: Moment, failure: Failure | None = None) -> Decision:
     if state not in ENDED:  # pragma: no cover - a programming error
         raise AssertionError(state)
     sealed, fate = decree(task, _FATES[state])
-    ended, said = enter(sealed, state, fact, moment)
+    ended, said = enter(sealed, state, fact, moment, failure=failure, former=None)
     return Decision(ended, (said,), fate)
 
 
@@ -119,15 +119,24 @@ def succeed(task: Task, fact: TaskSucceeded, moment: Moment) -> Decision:
 def fail(task: Task, why: Failure | str, moment: Moment) -> Decision:
     """End without a branch, for a failure or the code of one."""
     reason = failure(why) if isinstance(why, str) else why
-    return _end(task, TaskState.FAILED, TaskFailed(failure=reason), moment)
+    return _end(task, TaskState.FAILED, TaskFailed(failure=reason, kept=task.kept), moment, reason)
 
 
 def time_out(task: Task, why: Failure | str, moment: Moment) -> Decision:
     """End at a time limit."""
     reason = failure(why) if isinstance(why, str) else why
-    return _end(task, TaskState.TIMED_OUT, TaskTimedOut(failure=reason), moment)
+    return _end(task, TaskState.TIMED_OUT, TaskTimedOut(failure=reason, kept=task.kept), moment, reason)
 
 
 def cancel(task: Task, moment: Moment) -> Decision:
     """End because a person wanted it."""
-    return _end(task, TaskState.CANCELLED, TaskCancelled(), moment)
+    return _end(task, TaskState.CANCELLED, TaskCancelled(kept=task.kept), moment)
+
+
+def withdraw(task: Task, moment: Moment) -> Decision:
+    """End because a person wanted it; a task that was reopened ends again as it had ended, for the same reason."""
+    former = task.former
+    if former is None or former.state is TaskState.CANCELLED:
+        return cancel(task, moment)
+    why = former.failure or failure("internal")  # a row that is older than the field
+    return time_out(task, why, moment) if former.state is TaskState.TIMED_OUT else fail(task, why, moment)

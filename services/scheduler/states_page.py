@@ -13,7 +13,12 @@ _HEAD = """# The states of a task
 Made from `services/scheduler/table.py` by `python -m services.scheduler.states_page`; a test fails when the two differ.
 The scheduler alone decides; each state it enters is one fact `task.<state>`.
 What is not listed as a transition is ignored, for the reason given.
-Slots: `preparing`, `running` and `publishing` take one of the owner's slots, except a push that a person approved.
+Slots: `preparing`, `running` and `publishing` take one of the owner's slots, except a push that a person approved or asked for by hand.
+
+What a run made is kept when its task ends without publishing it, for `kept_seconds`, unless a person rejects or discards it, or git no
+longer finds it stored. A person's publish reopens such a task, as a change that waits for approval; it is pushed at once only when the
+publish names the tree whose diff is stored. A cancel, a reject or nobody's decision then ends it as it had ended before; a push that
+fails ends it with that failure, and the work is still kept. What succeeded is never left.
 
 ```mermaid
 stateDiagram-v2
@@ -33,6 +38,7 @@ stateDiagram-v2
     running --> failed: run.failed, no runner, runner lost
     publishing --> failed: change.failed, no answer, another tree
     queued --> cancelled: scheduler.cancel (from every state that has not ended)
+    failed --> publishing: scheduler.publish (also from cancelled and timed_out, which a reopened task goes back to)
 ```
 """
 
@@ -44,9 +50,12 @@ _FIELDS = {
         "the run's wall limit and `run_slack_seconds`; after a cancel `cancel_seconds`, then cancelled; `max_attempts` starts in all"
     ),
     TaskState.PUBLISHING: (
-        "`publish_seconds` per try, `publish_sends` tries, then failed `step_time`; after a cancel no further try, then cancelled"
+        "`publish_seconds` per try, `publish_sends` tries, then failed `step_time`; after a cancel no further try, then cancelled, or, if "
+        "reopened, as it had ended"
     ),
-    TaskState.AWAITING_APPROVAL: "`approval_seconds`, then timed_out `step_time`",
+    TaskState.AWAITING_APPROVAL: (
+        "`approval_seconds`, then timed_out `step_time`; if reopened not beyond what its work is kept for, then as it had ended"
+    ),
     **WITHOUT_DEADLINE,
 }
 

@@ -10,7 +10,7 @@ from shared.events.commands import GitPrepare, GitPublish, RunnerStart
 from shared.events.envelope import AnyEnvelope
 from shared.events.ids import EventId
 from shared.events.payload import Command, Fact
-from shared.events.values import Purpose, TaskState
+from shared.events.values import PublishPolicy, Purpose, TaskState
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ def _command(task: Task) -> Command:
         run_id=run_id,
         fence=task.fence,
         repository_id=order.repository_id,
-        credential=git_token,
+        credential=task.push_credential or git_token,
         base_sha=base_sha,
         tree_sha=made.tree_sha,
         workspace=workspace,
         result=made.result,
         authored_at=made.finished_at,
         agent=order.agent,
-        publish_policy=order.publish_policy,
+        publish_policy=order.publish_policy if task.former is None else PublishPolicy.ASK,
         approved=task.approved,
     )
 

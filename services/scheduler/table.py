@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from services.scheduler import by_hand
 from services.scheduler import transitions as to
 from services.scheduler.deadlines import Rules
 from services.scheduler.decision import DeadlinePassed, Decision, Message, Moment, SlotFree, ignore
@@ -37,19 +38,23 @@ _Submit, _Cancel, _Approve, _Reject = (
     commands.SchedulerApprove,
     commands.SchedulerReject,
 )
+_Publish, _Discard = commands.SchedulerPublish, commands.SchedulerDiscard
 _WORKSPACE = (facts.WorkspacePrepared, facts.WorkspaceFailed)
 _RUN = (facts.RunStarted, facts.RunCheckpointed, facts.RunFinished, facts.RunFailed)
 _CHANGE = (facts.ChangePrepared, facts.ChangeHeld, facts.ChangePublished, facts.ChangeFailed)
 _REVIEW = (_Approve, _Reject)
+_BY_HAND = (_Publish, _Discard)
 _Lost = facts.CommandDeadLettered
 
-KINDS: Final[tuple[Kind, ...]] = (_Submit, _Cancel, *_REVIEW, *_WORKSPACE, *_RUN, *_CHANGE, _Lost, SlotFree, DeadlinePassed)
+KINDS: Final[tuple[Kind, ...]] = (_Submit, _Cancel, *_REVIEW, *_BY_HAND, *_WORKSPACE, *_RUN, *_CHANGE, _Lost, SlotFree, DeadlinePassed)
 """Everything that can happen to a task."""
 
 _UNKNOWN = "no such task: it answers nothing that was asked for it"
 _BEFORE = "nothing was asked that it could answer"
 _OVER = "the step is over; the first answer counted"
-_ENDED = "the task has ended, and nothing ends twice"
+_ENDED = "the task has ended, and only a person's publish of what it made reopens it"
+_DONE = "the task has succeeded, which nothing undoes"
+_NOT_ENDED = "the task has not ended"
 _KNOWN = "the task was submitted before"
 _NOTHING_HELD = "no change is held"
 _NOT_QUEUED = "only a queued task takes a slot"
@@ -73,16 +78,24 @@ def _row(*parts: Row) -> Row:
     return row
 
 
+_ENDED_WITHOUT_PUBLISHING: Final = _row(
+    {_Publish: by_hand.published_by_hand, _Discard: by_hand.discarded},
+    {facts.RunFinished: by_hand.kept_late, facts.RunFailed: by_hand.kept_late, facts.ChangePrepared: to.change_prepared},
+    _because(_ENDED, _Submit, _Cancel, *_REVIEW, *_WORKSPACE, facts.RunStarted, facts.RunCheckpointed),
+    _because(_ENDED, facts.ChangeHeld, facts.ChangePublished, facts.ChangeFailed, _Lost, SlotFree, DeadlinePassed),
+)
+
 TABLE: Final[Mapping[State, Row]] = {
     None: _row(
         {_Submit: to.submitted, _Cancel: to.cancelled_before_submit, _Lost: to.submit_given_up},
-        _because(_UNKNOWN, *_REVIEW, *_WORKSPACE, *_RUN, *_CHANGE, SlotFree, DeadlinePassed),
+        _because(_UNKNOWN, *_REVIEW, *_BY_HAND, *_WORKSPACE, *_RUN, *_CHANGE, SlotFree, DeadlinePassed),
     ),
     TaskState.SUBMITTED: _row(
         {_Submit: to.submitted_to_tombstone, _Lost: to.submit_given_up, DeadlinePassed: to.tombstone_expired},
         _because("a cancel was already asked for", _Cancel),
         _because(_BEFORE, *_WORKSPACE, *_RUN, *_CHANGE),
         _because(_NOTHING_HELD, *_REVIEW),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_NOT_QUEUED, SlotFree),
     ),
     TaskState.BLOCKED: _row(_because(_UNUSED, *KINDS)),
@@ -91,6 +104,7 @@ TABLE: Final[Mapping[State, Row]] = {
         _because(_KNOWN, _Submit),
         _because(_BEFORE, *_WORKSPACE, *_RUN, *_CHANGE),
         _because(_NOTHING_HELD, *_REVIEW),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_NO_STEP, _Lost),
         _because("a queued task has no deadline", DeadlinePassed),
     ),
@@ -100,6 +114,7 @@ TABLE: Final[Mapping[State, Row]] = {
         _because(_KNOWN, _Submit),
         _because(_BEFORE, *_RUN, *_CHANGE),
         _because(_NOTHING_HELD, *_REVIEW),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_NOT_QUEUED, SlotFree),
     ),
     TaskState.RUNNING: _row(
@@ -110,6 +125,7 @@ TABLE: Final[Mapping[State, Row]] = {
         _because(_OVER, *_WORKSPACE),
         _because(_BEFORE, *_CHANGE),
         _because(_NOTHING_HELD, *_REVIEW),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_NOT_QUEUED, SlotFree),
     ),
     TaskState.PUBLISHING: _row(
@@ -119,21 +135,23 @@ TABLE: Final[Mapping[State, Row]] = {
         _because(_KNOWN, _Submit),
         _because(_OVER, *_WORKSPACE, *_RUN),
         _because(_NOTHING_HELD, *_REVIEW),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_NOT_QUEUED, SlotFree),
     ),
     TaskState.AWAITING_APPROVAL: _row(
         {_Cancel: to.cancel_at_once, _Approve: to.approved, _Reject: to.rejected, DeadlinePassed: to.nobody_decided},
         {facts.ChangePrepared: to.change_prepared, facts.ChangePublished: to.change_published},
         _because(_KNOWN, _Submit),
+        _because(_NOT_ENDED, *_BY_HAND),
         _because(_OVER, *_WORKSPACE, *_RUN, facts.ChangeHeld, facts.ChangeFailed),
         _because(_NO_STEP, _Lost),
         _because(_NOT_QUEUED, SlotFree),
     ),
     TaskState.AWAITING_BUDGET: _row(_because(_UNUSED, *KINDS)),
-    TaskState.SUCCEEDED: _row(_because(_ENDED, *KINDS)),
-    TaskState.FAILED: _row(_because(_ENDED, *KINDS)),
-    TaskState.CANCELLED: _row(_because(_ENDED, *KINDS)),
-    TaskState.TIMED_OUT: _row(_because(_ENDED, *KINDS)),
+    TaskState.SUCCEEDED: _row(_because(_DONE, *KINDS)),
+    TaskState.FAILED: _ENDED_WITHOUT_PUBLISHING,
+    TaskState.CANCELLED: _ENDED_WITHOUT_PUBLISHING,
+    TaskState.TIMED_OUT: _ENDED_WITHOUT_PUBLISHING,
 }
 
 _DEFAULT = Rules()

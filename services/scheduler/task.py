@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Self, TypeVar
 
 from shared.events.commands import SchedulerSubmit
+from shared.events.failures import Failure
 from shared.events.ids import EventId, GitSha, OwnerId, RunId, TaskId
 from shared.events.payload import Value
-from shared.events.values import ENDED, BlobRef, CredentialRef, Fate, Purpose, TaskState
+from shared.events.values import ENDED, BlobRef, CredentialRef, Fate, Kept, Purpose, TaskState
 
 T = TypeVar("T")
 
@@ -33,11 +34,20 @@ class Step(Value):
 
 
 class RunResult(Value):
-    """What the accepted `run.finished` said, as far as publishing needs it."""
+    """What the accepted end of the run said it made, as far as publishing needs it; of a run that failed too."""
 
     tree_sha: GitSha
     result: BlobRef
     finished_at: datetime
+    kept_until: datetime | None = None
+    """Until when it may be published by hand; None: the row is older than that."""
+
+
+class Former(Value):
+    """How a task had ended before a person reopened it."""
+
+    state: TaskState
+    failure: Failure | None = None
 
 
 class Task(Value):
@@ -72,20 +82,38 @@ class Task(Value):
     approved: bool = False
     """A person approved the tree of `run_result`."""
     approvals: tuple[EventId, ...] = ()
-    """The approvals that counted: none counts twice, even where it is delivered twice."""
+    """The approvals and publishes that counted: none counts twice, even where it is delivered twice."""
+
+    failure: Failure | None = None
+    """Why it ended as failed or timed out."""
+    discarded: bool = False
+    """What the run made is not wanted, or no longer stored: nothing of it is kept from here on."""
+    former: Former | None = None
+    """How it had ended, while a person publishes by hand what was kept."""
+    push_credential: CredentialRef | None = None
+    """The git token a person published by hand with; before the order's."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can happen to the task any more."""
+        """Whether the task is over, unless a person publishes what it made."""
         return self.state in ENDED
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a person can publish or discard once the task has ended without publishing it."""
+        made = self.run_result
+        if made is None or made.kept_until is None:
+            return None
+        return Kept(tree_sha=made.tree_sha, size_bytes=made.result.size_bytes, expires_at=made.kept_until)
 
     @property
     def holds_slot(self) -> bool:
         """Whether the task takes one of its owner's running slots.
 
-        A push that a person approved holds none: approving must not wait behind the owner's other tasks.
+        A push that a person approved or asked for holds none: it must not wait behind the owner's other tasks.
         """
-        return self.state in (TaskState.PREPARING, TaskState.RUNNING) or (self.state is TaskState.PUBLISHING and not self.approved)
+        by_hand = self.approved or self.former is not None
+        return self.state in (TaskState.PREPARING, TaskState.RUNNING) or (self.state is TaskState.PUBLISHING and not by_hand)
 
     def credential(self, purpose: Purpose) -> CredentialRef | None:
         """The first credential of the order with this purpose."""

@@ -5,7 +5,9 @@
 - An answer counts when it names the awaited try of the step. Good news of an earlier try counts too (the work is the same work); bad
   news of an earlier try does not, because a newer one is out and its answer or its deadline decides.
 - A run's facts are told apart by fence: the first `finished` or `failed` of the highest fence counts, whatever try brought it.
-- A push that happened is a success, whoever asked for it last: it cannot be taken back, and nothing ends twice.
+- A push that happened is a success, whoever asked for it last: it cannot be taken back.
+
+A task that has ended is reopened only by a person's publish: `by_hand.py`.
 """
 
 from typing import Any
@@ -23,8 +25,10 @@ from services.scheduler.decision import (
     ignore,
     succeed,
     time_out,
+    withdraw,
 )
-from services.scheduler.task import RunResult, Task, known
+from services.scheduler.task import Task, known
+from services.scheduler.work import kept, lost, made_by
 from shared.events import commands, facts, ids
 from shared.events.envelope import AnyEnvelope, Envelope
 from shared.events.ids import EventId, OwnerId, RunId, TaskId
@@ -118,7 +122,10 @@ def step_failed(task: Task, message: Envelope[facts.WorkspaceFailed] | Envelope[
         return ignore(task, EARLIER_FAILED)
     if not _awaited(task, message.causationid):
         return ignore(task, NOT_AWAITED)
-    return cancel(task, moment) if task.cancel_requested else fail(task, message.data.failure, moment)
+    if task.cancel_requested:
+        return withdraw(task, moment)
+    gone = message.data.failure.code == "blob_missing"
+    return fail(lost(task) if gone else task, message.data.failure, moment)
 
 
 # --- the run -------------------------------------------------------------------------------------------------------------------------
@@ -150,27 +157,26 @@ def run_finished(task: Task, message: Envelope[facts.RunFinished], moment: Momen
     finished = message.data
     if reason := _not_this_attempt(task, finished.run_id, finished.fence):
         return ignore(task, reason)
-    run = changed(task, fence=finished.fence)
+    run = kept(changed(task, fence=finished.fence), made_by(task, message, moment))
     if task.cancel_requested:
         return cancel(run, moment)
     if finished.base_sha != task.base_sha:
         return fail(run, "tree_mismatch", moment)
     if finished.result is None:
         return succeed(run, facts.TaskSucceeded(outcome=Outcome.NO_CHANGES), moment)
-    result = RunResult(tree_sha=finished.tree_sha, result=finished.result, finished_at=finished.finished_at)
-    kept, fate = decree(changed(run, run_result=result), Fate.FINISHED)
-    publishing = steps.begin(kept, TaskState.PUBLISHING, facts.TaskPublishing(run_id=finished.run_id), moment)
+    sealed, fate = decree(run, Fate.FINISHED)
+    publishing = steps.begin(sealed, TaskState.PUBLISHING, facts.TaskPublishing(run_id=finished.run_id), moment)
     return Decision(publishing.task, publishing.messages, fate)
 
 
 def run_failed(task: Task, message: Envelope[facts.RunFailed], moment: Moment) -> Decision:
-    """The agent did not end well. Fence 0 is a refusal: it counts for the awaited command and as long as no attempt has begun."""
+    """The agent did not end well; what it made is kept. Fence 0 is a refusal: it counts for the awaited command and before any attempt."""
     failed = message.data
     if reason := _not_this_attempt(task, failed.run_id, failed.fence):
         return ignore(task, reason)
     if failed.fence == 0 and not _awaited(task, message.causationid):
         return ignore(task, EARLIER_FAILED if _earlier(task, message.causationid) else NOT_AWAITED)
-    run = changed(task, fence=failed.fence)
+    run = kept(changed(task, fence=failed.fence), made_by(task, message, moment))
     if task.cancel_requested or failed.failure.code == "cancelled":
         return cancel(run, moment)
     if failed.failure.code in _TIME_LIMITS:
@@ -193,6 +199,8 @@ def change_prepared(task: Task, message: Envelope[facts.ChangePrepared], _moment
     """The diff can be reviewed from now on."""
     if reason := _not_this_change(task, message.data.run_id):
         return ignore(task, reason)
+    if message.data.tree_sha != _tree(task):
+        return ignore(task, "it shows another tree than the one made")
     return ignore(task, "the diff is known to be stored") if task.change_prepared else Decision(changed(task, change_prepared=True))
 
 
@@ -212,10 +220,10 @@ def change_held(task: Task, message: Envelope[facts.ChangeHeld], moment: Moment)
     if reason := _not_this_change(task, message.data.run_id):
         return ignore(task, reason)
     if task.cancel_requested:
-        return cancel(task, moment)
+        return withdraw(task, moment)
     if message.data.tree_sha != _tree(task):
         return fail(task, "tree_mismatch", moment)
-    deadline = deadlines.after(moment.now, moment.rules.approval_seconds)
+    deadline = deadlines.of_approval(task, moment.now, moment.rules)
     held = facts.TaskAwaitingApproval(tree_sha=message.data.tree_sha)
     waiting, said = enter(task, TaskState.AWAITING_APPROVAL, held, moment, deadline_at=deadline, approved=False)
     return Decision(waiting, (said,))
@@ -233,16 +241,16 @@ def approved(task: Task, message: Envelope[commands.SchedulerApprove], moment: M
 
 
 def rejected(task: Task, _message: Envelope[commands.SchedulerReject], moment: Moment) -> Decision:
-    """A person does not want the change."""
-    return cancel(task, moment)
+    """A person does not want the change: it is discarded, and a task that was reopened ends again as it had ended."""
+    return withdraw(lost(task), moment)
 
 
 # --- cancel, deadlines, dead letters -------------------------------------------------------------------------------------------------
 
 
 def cancel_at_once(task: Task, _message: Envelope[commands.SchedulerCancel], moment: Moment) -> Decision:
-    """Nothing is out that could not be ignored."""
-    return cancel(task, moment)
+    """Nothing is out that could not be ignored. A task that was reopened ends again as it had ended; its work is still kept."""
+    return withdraw(task, moment)
 
 
 def cancel_run(task: Task, _message: Envelope[commands.SchedulerCancel], moment: Moment) -> Decision:
@@ -257,7 +265,7 @@ def cancel_run(task: Task, _message: Envelope[commands.SchedulerCancel], moment:
 
 
 def cancel_push(task: Task, _message: Envelope[commands.SchedulerCancel], _moment: Moment) -> Decision:
-    """The push may have happened: its answer decides. Published is published, everything else is cancelled.
+    """The push may have happened: its answer decides. Published is published, everything else is cancelled, or as it was if reopened.
 
     It is not sent again, and keeps the time it had: ending earlier would only make a push after the end likelier.
     """
@@ -268,7 +276,7 @@ def cancel_push(task: Task, _message: Envelope[commands.SchedulerCancel], _momen
 
 def step_overdue(task: Task, _message: object, moment: Moment) -> Decision:
     """No answer in time: send again, or fail. Who asked for a cancel waits no longer."""
-    return cancel(task, moment) if task.cancel_requested else steps.again(task, moment)
+    return withdraw(task, moment) if task.cancel_requested else steps.again(task, moment)
 
 
 def step_given_up(task: Task, message: Envelope[facts.CommandDeadLettered], moment: Moment) -> Decision:
@@ -289,5 +297,5 @@ def step_given_up(task: Task, message: Envelope[facts.CommandDeadLettered], mome
 
 
 def nobody_decided(task: Task, _message: object, moment: Moment) -> Decision:
-    """The change waited for a person until it could be kept no longer."""
-    return time_out(task, "step_time", moment)
+    """The change waited for a person until it could be kept no longer; a task that was reopened ends again as it had ended."""
+    return time_out(task, "step_time", moment) if task.former is None else withdraw(task, moment)

@@ -44,6 +44,22 @@ class SchedulerReject(Command):
     TYPE: ClassVar[str] = "scheduler.reject.v1"
 
 
+class SchedulerPublish(Command):
+    """A person publishes by hand what a task made that ended without publishing it."""
+
+    TYPE: ClassVar[str] = "scheduler.publish.v1"
+    tree_sha: GitSha | None = None
+    """The tree the person looked at, which approves it; None: prepare the diff first, and ask."""
+    credential: CredentialRef | None = None
+    """The git token to push with; None: the one that the task was submitted with."""
+
+
+class SchedulerDiscard(Command):
+    """A person does not want what a task made that ended without publishing it."""
+
+    TYPE: ClassVar[str] = "scheduler.discard.v1"
+
+
 class GitPrepare(Command):
     """Make the snapshot of the base commit that the sandbox starts from. The address and the ref come by question from the gateway."""
 

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Fact
-from shared.events.values import BlobRef, Outcome, Purpose, Usage
+from shared.events.values import BlobRef, Kept, Outcome, Purpose, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -43,7 +43,7 @@ class TaskRunning(Fact):
 
 
 class TaskPublishing(Fact):
-    """The agent ended well; its change is being checked and pushed."""
+    """The task's change is being checked and pushed: its agent ended well, or a person publishes what was kept."""
 
     TYPE: ClassVar[str] = "task.publishing.v1"
     run_id: RunId
@@ -75,12 +75,14 @@ class TaskFailed(Fact):
 
     TYPE: ClassVar[str] = "task.failed.v1"
     failure: Failure
+    kept: Kept | None = None
 
 
 class TaskCancelled(Fact):
     """A person stopped the task, or rejected its change."""
 
     TYPE: ClassVar[str] = "task.cancelled.v1"
+    kept: Kept | None = None
 
 
 class TaskTimedOut(Fact):
@@ -88,6 +90,22 @@ class TaskTimedOut(Fact):
 
     TYPE: ClassVar[str] = "task.timed_out.v1"
     failure: Failure
+    kept: Kept | None = None
+
+
+class WorkKept(Fact):
+    """What a run made arrived after its task had ended, and is kept."""
+
+    TYPE: ClassVar[str] = "work.kept.v1"
+    run_id: RunId
+    kept: Kept
+
+
+class WorkDiscarded(Fact):
+    """A person does not want what the task made: it cannot be published any more. Its blobs are gone when their time is over."""
+
+    TYPE: ClassVar[str] = "work.discarded.v1"
+    tree_sha: GitSha
 
 
 class WorkspacePrepared(Fact):

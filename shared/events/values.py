@@ -1,11 +1,12 @@
 """Small values that several messages carry."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from shared.events.ids import CredentialId, Sha256
+from shared.events.ids import CredentialId, GitSha, Sha256
 from shared.events.payload import Value
 
 
@@ -27,7 +28,7 @@ class TaskState(StrEnum):
 
 
 ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMED_OUT})
-"""The states nothing leaves."""
+"""The states nothing leaves, but that a person may publish by hand what a task made that did not succeed."""
 
 
 class Outcome(StrEnum):
@@ -69,6 +70,16 @@ class BlobRef(Value):
     blob_class: BlobClass
     sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
+
+
+class Kept(Value):
+    """What a task made that ended without publishing it: a person can publish it by hand, or discard it."""
+
+    tree_sha: GitSha
+    size_bytes: Annotated[int, Field(ge=0)]
+    """Of the pack that the sandbox wrote."""
+    expires_at: datetime
+    """Until when it can be published."""
 
 
 class Purpose(StrEnum):

@@ -174,6 +174,7 @@ _SHOWN: Final = (
     "pull_request_number",
     "started_at",
     "ended_at",
+    "kept",
 )
 
 

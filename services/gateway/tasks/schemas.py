@@ -12,7 +12,7 @@ from services.gateway.text import Line, Request, Resource, storable
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, GitSha, ProjectId, RepositoryId, RunId, TaskId
 from shared.events.output import OutputLine
-from shared.events.values import AgentName, Limits, ModelName, Outcome, TaskState, Usage
+from shared.events.values import AgentName, Kept, Limits, ModelName, Outcome, TaskState, Usage
 
 MAX_PROMPT_BYTES = 100_000
 DERIVED_TITLE_CHARS = 120
@@ -76,6 +76,9 @@ class Task(Resource):
     updated_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    kept: Annotated[
+        Kept | None, Field(description="What a task made that ended without publishing it: publish it or discard it. Null: nothing.")
+    ]
 
 
 class TaskDetail(Task):

@@ -12,7 +12,7 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.failures import Failure
 from shared.events.ids import GitSha, RunId
 from shared.events.payload import Fact, Value
-from shared.events.values import ENDED, BlobRef, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobRef, Kept, Outcome, TaskState, Usage
 
 
 class Change(Value):
@@ -45,6 +45,9 @@ class View(Value):
     out_last: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    kept: Kept | None = None
+    reopened: bool = False
+    """The task had ended once, and a person published by hand what it made: no agent runs for it any more."""
 
 
 class Progress(Value):
@@ -57,7 +60,7 @@ class Progress(Value):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether nothing more will happen, unless a person publishes what was kept."""
         return self.state in ENDED
 
 
@@ -83,14 +86,21 @@ def fold(progress: Progress, sequence: int, envelope: AnyEnvelope) -> Progress:
     fact: Fact = envelope.data
     state = STATES.get(type(fact), progress.state)
     learned = _learn(progress.view, fact, envelope.time)
-    if type(fact) in STATES and state in ENDED:
-        learned = {**learned, "ended_at": envelope.time}
+    if type(fact) in STATES:
+        learned = {**_entered(progress, state, envelope.time), **learned}
     return Progress(
         state=state,
         evt_first=progress.evt_first or sequence,
         evt_sequence=sequence,
         view=progress.view.model_copy(update=learned),
     )
+
+
+def _entered(progress: Progress, state: TaskState, at: datetime) -> dict[str, Any]:
+    """What holds of a state whatever else its fact says. A task that leaves its end was reopened: how it had ended holds no longer."""
+    if state in ENDED:
+        return {"ended_at": at, "kept": None}
+    return {"ended_at": None, "kept": None, "failure": None, "reopened": True} if progress.ended else {}
 
 
 def _learn(view: View, fact: Fact, at: datetime) -> dict[str, Any]:  # noqa: PLR0911 - one line per fact
@@ -104,7 +114,11 @@ def _learn(view: View, fact: Fact, at: datetime) -> dict[str, Any]:  # noqa: PLR
         case facts.WorkspacePrepared():
             return {"base_sha": fact.base_sha}
         case facts.TaskFailed() | facts.TaskTimedOut():
-            return {"failure": fact.failure}
+            return {"failure": fact.failure, "kept": fact.kept}
+        case facts.TaskCancelled() | facts.WorkKept():
+            return {"kept": fact.kept}
+        case facts.WorkDiscarded():
+            return {"kept": None}
         case facts.TaskSucceeded():
             return {"outcome": fact.outcome, "failure": None} | _known(commit_sha=fact.commit_sha)
         case facts.TaskAwaitingApproval():
@@ -121,7 +135,8 @@ def _learn_of_change(view: View, fact: Fact) -> dict[str, Any]:
             )  # prepared again (after approval) it is no longer held
             return {"change": change, "patch": fact.patch, "changes": fact.changes, "base_sha": fact.base_sha, "tree_sha": fact.tree_sha}
         case facts.ChangeHeld():
-            held = view.change and view.change.model_copy(update={"held_reason": fact.reason})
+            by_hand = view.reopened and fact.reason == "policy"
+            held = view.change and view.change.model_copy(update={"held_reason": "by_hand" if by_hand else fact.reason})
             return {"tree_sha": fact.tree_sha} | _known(change=held)
         case facts.ChangePublished():
             free = view.change and view.change.model_copy(update={"held_reason": None})

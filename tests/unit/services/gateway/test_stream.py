@@ -48,7 +48,19 @@ class Watch:
 
 def task(progress: Progress) -> Task:
     nothing = dict.fromkeys(
-        ("outcome", "failure", "base_sha", "tree_sha", "commit_sha", "usage", "change", "pull_request_number", "started_at", "ended_at")
+        (
+            "outcome",
+            "failure",
+            "base_sha",
+            "tree_sha",
+            "commit_sha",
+            "usage",
+            "change",
+            "pull_request_number",
+            "started_at",
+            "ended_at",
+            "kept",
+        )
     )
     blank = Task(
         id=TaskId(TASK),

@@ -51,7 +51,7 @@ class AnySequence(RuleBasedStateMachine):
             assert decision.task == before, "nothing leaves an ended state"
         self.check_sends(before, message, decision.messages)
         self.said += decision.messages
-        self.entered += [TaskState(m.type.split(".")[1]) for m in decision.messages if m.data.KIND is Kind.FACT]
+        self.entered += [TaskState(m.type.split(".")[1]) for m in decision.messages if m.type.startswith("task.")]
         self.fates += [decision.fate.fate] if decision.fate else []
         self.task = decision.task
 
