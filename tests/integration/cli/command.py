@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT_SECONDS = 60
+COMMAND = ("/usr/bin/env", "--default-signal=INT", sys.executable, "-m", "cli")
+"""With Ctrl-C as a terminal's shell leaves it: whatever runs in the background of a script inherits that it is ignored."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Person:
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "cli", *arguments],
+            [*COMMAND, *arguments],
             cwd=ROOT,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,
@@ -49,7 +51,7 @@ class Person:
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a command with its output in pipes."""
         return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
+            [*COMMAND, *arguments],
             cwd=ROOT,
             env=self.environment | environment,
             input=stdin,
@@ -64,7 +66,7 @@ class Person:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         environment = {**self.environment, "TERM": "xterm-256color"}
-        command = [sys.executable, "-m", "cli", *arguments]
+        command = [*COMMAND, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)
         read = bytearray()
