@@ -88,9 +88,9 @@ def _copy_code(checkout: Path, target: Path, python: str) -> None:
 
 
 def _link_readable(source: str, target: str) -> str:
-    """Hard-link (or copy) a file so that everybody may read it, and run it where its owner may."""
+    """Hard-link (or copy) a file so that everybody may read it, run it where its owner may, and nobody else write it (uv's lock file)."""
     mode = os.lstat(source).st_mode
-    readable = stat.S_IMODE(mode) | 0o444 | (0o111 if mode & stat.S_IXUSR else 0)
+    readable = stat.S_IMODE(mode) & ~0o022 | 0o444 | (0o111 if mode & stat.S_IXUSR else 0)
     linked = readable == stat.S_IMODE(mode) and _link(source, target)
     if not linked:
         shutil.copyfile(source, target)
