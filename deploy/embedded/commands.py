@@ -54,7 +54,7 @@ def down() -> int:
     if layout.config.exists():
         deployment = Config.load(layout.config).deployment
         identity.sweep(deployment, layout.postgres)
-        containers.remove(deployment)
+        containers.remove(deployment, settings.load(layout.settings).get("DOCKER_HOST"))
     if docker_engine.stop_ours(layout):
         print("stopped the Docker engine that was started for the stack", file=sys.stderr)
     print("async-code is down" if supervisor else "async-code was not running", file=sys.stderr)
@@ -81,8 +81,7 @@ def report_here() -> Report:
 
 def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     layout.root.mkdir(parents=True, exist_ok=True)
-    settings.remember(layout.settings)
-    docker_engine.ensure(layout)
+    docker_engine.ensure(layout, settings.remember(layout.settings).get("DOCKER_HOST"))
     if images:
         ensure_images(lambda text: print(f"  {text}", file=sys.stderr))
     started = time.monotonic()
@@ -130,8 +129,12 @@ def _daemonise(layout: Layout, app: App) -> Outcome:
 def _wait_for_running(layout: Layout) -> int:
     deadline = time.monotonic() + READY_SECONDS
     while daemon.running(layout) and time.monotonic() < deadline:
-        if report_here().exit_code == OK:
+        report = report_here()
+        if report.exit_code == OK:
             return OK
+        if reasons := [f"{line.name} stays down: {line.reason}" for line in report.processes if line.reason is not None]:
+            print("\n".join(reasons), file=sys.stderr)
+            return _FAILED
         time.sleep(0.2)
     return _FAILED
 

@@ -65,7 +65,7 @@ def make_ready(layout: Layout, app: App, say: Say) -> Deployment:
     operator = settings.load(layout.settings)
     http_port = operator.get("HTTP_PORT")
     config = Config.load_or_choose(layout, int(http_port) if http_port else None)
-    return prepare.prepare(layout, config, operator, users.ensure(), app)
+    return prepare.prepare(layout, config, operator, users.ensure(operator.get("DOCKER_HOST", users.DOCKER_HOST)), app)
 
 
 async def supervise(deployment: Deployment, processes: Sequence[Process], say: Say) -> None:
@@ -75,7 +75,8 @@ async def supervise(deployment: Deployment, processes: Sequence[Process], say: S
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def changed(keeper: Keeper) -> None:
-        say({"process": keeper.process.name, "state": keeper.state, "starts": keeper.starts, "exit_code": keeper.exit_code})
+        about = {"starts": keeper.starts, "exit_code": keeper.exit_code, "reason": keeper.reason}
+        say({"process": keeper.process.name, "state": keeper.state, **about})
 
     layout = deployment.layout
     supervisor = Supervisor(processes, status=layout.status, log=layout.log, changed=changed)

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from deploy.embedded import settings
 from deploy.embedded.identity import Identity
 from deploy.embedded.state import Layout, default_root
 from deploy.embedded.users import DOCKER_SOCKET
@@ -25,21 +26,28 @@ class NoEngine(RuntimeError):
     """No Docker engine answers and none can be started; the text says what to do."""
 
 
-def answers() -> bool:
-    """Whether the engine that this environment points to answers."""
+def client(host: str | None) -> list[str]:
+    """The Docker client for this engine; None: for the one that this environment points to."""
+    return ["docker", *(("--host", host) if host is not None else ())]
+
+
+def answers(host: str | None = None) -> bool:
+    """Whether an engine answers: this one, or the one that this environment points to."""
     if shutil.which("docker") is None:
         return False
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    command = [*client(host), "version", "--format", "{{.Server.Version}}"]
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
 
-def ensure(layout: Layout) -> None:
-    """Return once an engine answers. Raises NoEngine."""
-    if answers():
+def ensure(layout: Layout, host: str | None = None) -> None:
+    """Return once an engine answers. One that the operator names is the operator's to start. Raises NoEngine."""
+    if answers(host):
         return
+    if host is not None:
+        raise NoEngine(f"no Docker engine answers at {host}: start it, or correct ASYNC_CODE_DOCKER_HOST")
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
         raise NoEngine(advice(user, runs=DOCKER_SOCKET.is_socket(), allowed=os.access(DOCKER_SOCKET, os.W_OK)))
@@ -115,8 +123,8 @@ def main() -> int:
     """For ./async-code, before a command that needs containers."""
     layout = Layout(default_root(os.environ, root=os.geteuid() == 0, checkout=Path(__file__).parents[2]))
     try:
-        ensure(layout)
-    except NoEngine as error:
+        ensure(layout, settings.resolve(settings.load(layout.settings), os.environ).get("DOCKER_HOST"))
+    except (NoEngine, settings.BadSetting) as error:
         print(f"async-code: {error}", file=sys.stderr)
         return 1
     return 0

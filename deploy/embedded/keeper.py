@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
+from deploy.embedded import logs
 from deploy.embedded.process import Finished, Process, is_ready
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -33,6 +34,8 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     PAUSING = "pausing"
+    MISCONFIGURED = "misconfigured"
+    """It refuses its settings, which stay as they are until the next `up`: starting it again cannot help."""
     DONE = "done"
     STOPPED = "stopped"
 
@@ -51,6 +54,8 @@ class Keeper:
         self.state = State.WAITING
         self.pid: int | None = None
         self.exit_code: int | None = None
+        self.reason: str | None = None
+        """Why it is down for good, in words for the operator."""
         self.starts = 0
         self.ready = asyncio.Event()
         self._log = log
@@ -70,6 +75,11 @@ class Keeper:
                 self._become(State.DONE)
                 self.ready.set()
                 return
+            if self.exit_code == os.EX_CONFIG and not self.ready.is_set():  # once it was ready, its settings were right
+                self.reason = logs.why_misconfigured(self._log)
+                self._become(State.MISCONFIGURED)
+                await self._stopping.wait()
+                break
             failures = 1 if asyncio.get_running_loop().time() - began > STABLE_SECONDS else failures + 1
             await self._pause(failures)
         self._become(State.STOPPED)

@@ -5,10 +5,12 @@ is lost, which is a few lines at most.
 """
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, cast
 
 MAX_BYTES = 16 * 1024 * 1024
 KEPT = 3
@@ -46,3 +48,15 @@ def tail(path: Path, lines: int = 15) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 16_384))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def why_misconfigured(path: Path) -> str:
+    """What a process said last about settings that it refused: which and why, never their values."""
+    for line in reversed(tail(path).splitlines()):
+        try:
+            said: dict[str, Any] = json.loads(line)
+            if said["event"] == "settings_invalid":
+                return "; ".join(f"{fault['setting']}: {fault['problem']}" for fault in cast("list[dict[str, str]]", said["faults"]))
+        except (ValueError, KeyError, TypeError):  # not every line is one of a service
+            continue
+    return f"its settings are wrong; {path} says which"

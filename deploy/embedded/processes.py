@@ -10,7 +10,7 @@ from deploy.embedded.identity import MARKER
 from deploy.embedded.install import App
 from deploy.embedded.process import CommandReady, Finished, HttpReady, Process, Ready, TcpReady
 from deploy.embedded.state import Config, Layout
-from deploy.embedded.users import OPERATOR, User
+from deploy.embedded.users import DOCKER_HOST, OPERATOR, User
 from deploy.postgres.binaries import Binaries
 from deploy.postgres.cluster import SUPERUSER, Account, Cluster
 
@@ -218,7 +218,7 @@ def _runner(deployment: Deployment) -> Mapping[str, str]:
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
         "RUNNER_DEPLOYMENT": deployment.config.deployment,
-        "DOCKER_HOST": "unix:///var/run/docker.sock",
+        "DOCKER_HOST": deployment.settings.get("DOCKER_HOST", DOCKER_HOST),
         **{variable: deployment.settings[name] for variable, name in given.items() if name in deployment.settings},
     }
 

@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     READY = "ready"
     ENDED = "the supervisor ended"
     LATE = "it takes too long; it keeps trying"
+    MISCONFIGURED = "a process refuses its settings"
 
 
 def follow(descriptor: int, patience_seconds: float) -> Outcome:
@@ -31,6 +32,8 @@ def follow(descriptor: int, patience_seconds: float) -> Outcome:
             if message.get("ready"):
                 return Outcome.READY
             show(message)
+            if message.get("state") == "misconfigured":
+                return Outcome.MISCONFIGURED
     return Outcome.LATE
 
 
@@ -45,6 +48,8 @@ def _process(message: Mapping[str, Any]) -> str | None:
     name, state = message.get("process"), message.get("state")
     if state in {"ready", "done"}:
         return f"{name} {state}"
+    if state == "misconfigured":
+        return f"{name} stays down: {message['reason']}"
     if state == "pausing":
         return f"{name} ended with {message['exit_code']} at start {message['starts']}; it is tried again"
     return None

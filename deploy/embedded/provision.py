@@ -26,7 +26,9 @@ def current(root: Path) -> Deployment:
     """The deployment whose state lies in `root`, seen from the code that runs now."""
     layout = Layout(root)
     app = App(Path(__file__).parents[2], Path(sys.prefix))
-    return Deployment(layout, Config.load(layout.config), settings.load(layout.settings), users.ensure(), app, binaries.find())
+    operator = settings.load(layout.settings)
+    accounts = users.ensure(operator.get("DOCKER_HOST", users.DOCKER_HOST))
+    return Deployment(layout, Config.load(layout.config), operator, accounts, app, binaries.find())
 
 
 async def provision(deployment: Deployment) -> None:

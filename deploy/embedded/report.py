@@ -28,6 +28,8 @@ class Line:
     ready: bool
     pid: int | None
     starts: int
+    reason: str | None = None
+    """Why it is down for good."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ async def look(deployment: Deployment) -> Report:
 async def _line(process: Process, said: Mapping[str, Any]) -> Line:
     state = str(said.get("state", "waiting"))
     ready = state == "done" if isinstance(process.ready, Finished) else state == "ready" and await is_ready(process.ready)
-    return Line(process.name, state, ready, said.get("pid"), int(said.get("starts", 0)))
+    return Line(process.name, state, ready, said.get("pid"), int(said.get("starts", 0)), said.get("reason"))
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
@@ -65,4 +67,8 @@ def print_report(report: Report, *, as_json: bool) -> None:
     shown = Table("process", "state", "ready", "pid", "starts", title=f"{report.state}  {report.url or ''}")
     for line in report.processes:
         shown.add_row(line.name, line.state, "yes" if line.ready else "no", str(line.pid or ""), str(line.starts))
-    Console().print(shown)
+    console = Console()
+    console.print(shown)
+    for line in report.processes:
+        if line.reason is not None:
+            console.print(f"{line.name} stays down: {line.reason}", markup=False, highlight=False)

@@ -25,6 +25,19 @@ class Setting:
     name: str
     pattern: str
     meaning: str
+    bounds: tuple[int, int] | None = None
+    """The least and the greatest number, where it is one: what the process itself takes, so that none is refused only once it starts."""
+
+    def accepts(self, value: str) -> bool:
+        """Whether this value can be."""
+        if re.fullmatch(self.pattern, value) is None:
+            return False
+        return self.bounds is None or self.bounds[0] <= int(value) <= self.bounds[1]
+
+    @property
+    def says(self) -> str:
+        """What it means, and within which bounds."""
+        return self.meaning if self.bounds is None else f"{self.meaning}; from {self.bounds[0]} to {self.bounds[1]}"
 
 
 _NUMBER = r"[0-9]{1,6}"
@@ -34,7 +47,7 @@ _URL = r"https?://[^\s@]+"
 
 TABLE = (
     Setting("HTTP_HOST", r"[0-9a-fA-F.:]+", "the address the API listens on; 127.0.0.1 by default"),
-    Setting("HTTP_PORT", _NUMBER, "the API's port; 8400 or the next free by default"),
+    Setting("HTTP_PORT", _NUMBER, "the API's port; 8400 or the next free by default", (1, 65_535)),
     Setting("SIGNUP", _SWITCH, "whether anybody may create an account; false by default"),
     Setting("GIT_ALLOW_NETWORKS", _NETWORKS, "private networks that repositories may lie in, comma-separated CIDRs; none by default"),
     Setting("GIT_ALLOW_PROTOCOLS", r"(https|http|file)(,(https|http|file))*", "protocols of repository URLs; https by default"),
@@ -43,8 +56,9 @@ TABLE = (
     Setting("ANTHROPIC_BASE_URL", _URL, "where model requests go; Anthropic's API by default"),
     Setting("EGRESS_ALLOW_NETWORKS", _NETWORKS, "private networks that the egress process may reach; none by default"),
     Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),
-    Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default"),
-    Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default"),
+    Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default", (2, 600)),
+    Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default", (1, 256)),
+    Setting("DOCKER_HOST", r"(unix:///|tcp://)\S+", "the Docker engine that sandboxes run on; unix:///var/run/docker.sock by default"),
     Setting("RUNNER_RUNTIME", r"[A-Za-z0-9._-]{1,64}", "what runs sandboxes: runsc for gVisor; runc by default"),
     Setting("MAX_LIMITS", r"\{.*\}", 'the most a task may ask for, as JSON, such as {"memory_mib": 8192}; the gateway\'s own defaults'),
 )
@@ -58,8 +72,8 @@ def resolve(stored: Mapping[str, str], environment: Mapping[str, str]) -> Mappin
     for name, value in merged.items():
         if name not in _BY_NAME:
             raise BadSetting(f"{PREFIX}{name} is not a setting; known are {', '.join(PREFIX + known for known in _BY_NAME)}")
-        if re.fullmatch(_BY_NAME[name].pattern, value) is None:
-            raise BadSetting(f"{PREFIX}{name} cannot be {value!r}: {_BY_NAME[name].meaning}")
+        if not _BY_NAME[name].accepts(value):
+            raise BadSetting(f"{PREFIX}{name} cannot be {value!r}: {_BY_NAME[name].says}")
     return merged
 
 

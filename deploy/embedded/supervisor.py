@@ -90,7 +90,7 @@ class Supervisor:
 
     def _write(self) -> None:
         processes = [
-            {"name": name, "state": one.state, "pid": one.pid, "starts": one.starts, "exit_code": one.exit_code}
+            {"name": name, "state": one.state, "pid": one.pid, "starts": one.starts, "exit_code": one.exit_code, "reason": one.reason}
             for name, one in self.keepers.items()
         ]
         content = {"pid": os.getpid(), "state": self.state, "processes": processes}

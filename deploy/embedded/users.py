@@ -18,6 +18,7 @@ OPERATOR = "operator"
 """Who started the stack: provisions, and owns what no service may read."""
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_HOST = f"unix://{DOCKER_SOCKET}"
 
 
 class UsersFailed(RuntimeError):
@@ -40,12 +41,12 @@ class User:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
-def ensure() -> Mapping[str, User]:
+def ensure(docker_host: str = DOCKER_HOST) -> Mapping[str, User]:
     """The user of every service, made where missing (root only)."""
     operator = User(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid(), os.getegid())
     if os.geteuid() != 0:
         return dict.fromkeys((*SERVICES, OPERATOR), operator)
-    return {OPERATOR: operator, **{service: _system_user(service) for service in SERVICES}}
+    return {OPERATOR: operator, **{service: _system_user(service, docker_host) for service in SERVICES}}
 
 
 def one_trust_domain(users: Mapping[str, User]) -> bool:
@@ -53,13 +54,13 @@ def one_trust_domain(users: Mapping[str, User]) -> bool:
     return len({user.uid for user in users.values()}) == 1
 
 
-def _system_user(service: str) -> User:
+def _system_user(service: str, docker_host: str) -> User:
     name = f"{PREFIX}{service}"
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
         entry = _create(name)
-    return User(name, entry.pw_uid, entry.pw_gid, _docker_group() if service == "runner" else (), switch=True)
+    return User(name, entry.pw_uid, entry.pw_gid, _docker_group(docker_host) if service == "runner" else (), switch=True)
 
 
 def _create(name: str) -> pwd.struct_passwd:
@@ -72,11 +73,11 @@ def _create(name: str) -> pwd.struct_passwd:
     return pwd.getpwnam(name)
 
 
-def _docker_group() -> tuple[int, ...]:
+def _docker_group(docker_host: str) -> tuple[int, ...]:
     """The group that may use the engine's socket: of all services the runner alone gets it."""
     try:
-        status = DOCKER_SOCKET.stat()
-    except FileNotFoundError:
+        status = Path(docker_host.removeprefix("unix://")).stat()
+    except OSError:  # none yet, or not on this machine
         return ()
     if not stat.S_ISSOCK(status.st_mode) or not status.st_mode & stat.S_IWGRP:
         return ()

@@ -1,5 +1,6 @@
 """Wiring: the one place where the runner's parts are built and connected."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -22,6 +23,8 @@ from shared.telemetry.health import HealthServer, HealthSettings
 
 log = structlog.get_logger()
 
+_SWEEP_SECONDS = 30.0
+
 
 @asynccontextmanager
 async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_settings: HealthSettings) -> AsyncGenerator[None]:
@@ -41,8 +44,11 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
             removed = await orphans.clear_sandboxes(sandboxes, own_id, _alive(leases))
             await egress.close_all()
             await bus.start()
+            sweeping = asyncio.create_task(orphans.sweep(sandboxes, _alive(leases), _SWEEP_SECONDS))
             log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed)
             yield
+            sweeping.cancel()
+            await asyncio.wait({sweeping})
     finally:
         await bus.stop()
         engine.close()

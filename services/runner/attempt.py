@@ -14,7 +14,7 @@ import structlog
 
 from services.runner.agents.adapter import Agent, Assignment, Ending
 from services.runner.doors import Door, DoorRequest, Egress, Spending
-from services.runner.errors import RunFailure, RunnerError, SandboxUnavailable
+from services.runner.errors import RunFailure, RunnerError, SandboxLost, SandboxUnavailable
 from services.runner.lines import Line, LineSplitter
 from services.runner.recorder import Recorder
 from services.runner.sandbox import Harvest, Program, Sandbox, SandboxFactory, SandboxSpec, Stream
@@ -156,19 +156,21 @@ class Attempt:
         return event
 
     async def _explained(self, sandbox: Sandbox, verdict: str | None) -> str | None:
-        """A bad end without a reason of its own gets the sandbox's: no memory, no disk."""
+        """A bad end without a reason of its own gets the sandbox's: no memory, no disk, no process more."""
         if verdict not in _UNEXPLAINED:
             return verdict
         condition = await sandbox.condition()
         if condition.oom_kills:
             return "out_of_memory"
-        return "disk_full" if condition.disk_full else verdict
+        if condition.disk_full:
+            return "disk_full"
+        return "pids_exhausted" if condition.pids_refused else verdict
 
     async def _harvested(self, sandbox: Sandbox, order: Order, code: str | None) -> Harvest | None:
         """The work; a failed agent's too, but then no fault of the harvest hides the agent's."""
         try:
             harvest = await sandbox.harvest(order.base_sha, order.pack)
-        except RunFailure as failure:
+        except (RunFailure, SandboxLost) as failure:
             if code is None:
                 raise
             log.warning("work_not_kept", run_id=order.spec.run_id, error=type(failure).__name__, detail=str(failure))

@@ -198,8 +198,11 @@ class DockerSandbox:
         async with _within(_STOP_SECONDS):
             await self._execute(_Exec(container.HARVEST, (_SCRIPTS + "condition",)), _no_input, keep)
         facts = [line.split() for line in bytes(said).decode(errors="replace").splitlines()]
-        kills = sum(int(fact[1]) for fact in facts if len(fact) == 2 and fact[0] == "oom_kills" and fact[1].isdigit())  # noqa: PLR2004
-        return Condition(oom_kills=kills, disk_full=any(fact[:1] == ["full"] for fact in facts))
+
+        def count(name: str) -> int:
+            return sum(int(fact[1]) for fact in facts if len(fact) == 2 and fact[0] == name and fact[1].isdigit())  # noqa: PLR2004
+
+        return Condition(count("oom_kills"), any(fact[:1] == ["full"] for fact in facts), count("pids_refused"))
 
     async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
         """See Sandbox."""

@@ -1,4 +1,4 @@
-"""What goes wrong in the runner. A `RunFailure` ends its run with a code of the closed catalogue; the rest is retried."""
+"""What goes wrong in the runner. A `RunFailure` ends its run with a code of the closed catalogue; the rest is tried again."""
 
 from typing import ClassVar
 
@@ -39,12 +39,6 @@ class SandboxUnavailable(RunFailure):
     CODE = "sandbox_unavailable"
 
 
-class SandboxGone(RunFailure):
-    """The sandbox's container ended under the run."""
-
-    CODE = "agent_killed"
-
-
 class CheckoutFailed(RunFailure):
     """The snapshot could not be checked out in the sandbox."""
 
@@ -81,5 +75,13 @@ class PromptLost(RunFailure):
     CODE = "internal"
 
 
-class EngineUnreachable(RunnerError, Transient):
+class SandboxLost(RunnerError, Transient):
+    """The run has no sandbox any more, through no fault of its agent: another attempt is made. See decision 0015."""
+
+
+class EngineUnreachable(SandboxLost):
     """The Docker engine does not answer."""
+
+
+class SandboxGone(SandboxLost):
+    """The sandbox's container ended under the run: its engine stopped, or somebody removed it. An agent cannot do that."""

@@ -1,5 +1,6 @@
-"""What a runner clears away before it takes work: sandboxes nobody holds, and files of runs that are no more."""
+"""What a runner clears away: sandboxes nobody holds, at its start and ever again, and at its start files of runs that are no more."""
 
+import asyncio
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from services.runner.errors import RunnerError
 from services.runner.sandbox import Leftover, SandboxFactory
+from shared.bus.errors import BusError
 from shared.events.ids import RunId
 
 log = structlog.get_logger()
@@ -31,8 +34,18 @@ def clear_files(state_dir: Path) -> None:
     shutil.rmtree(state_dir / "work", ignore_errors=True)
 
 
-async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: LeaseAlive) -> int:
-    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many."""
+async def sweep(sandboxes: SandboxFactory, lease_alive: LeaseAlive, every_seconds: float) -> None:
+    """For ever: removes what could not be removed when its run ended, because the engine was away, and what dead runners left."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await clear_sandboxes(sandboxes, None, lease_alive)
+        except (RunnerError, BusError) as error:
+            log.warning("sweep_postponed", error=type(error).__name__)
+
+
+async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str | None, lease_alive: LeaseAlive) -> int:
+    """Removes this runner's own sandboxes, and others where their run's lease is dead; how many. None: treat all as others'."""
     removed = 0
     for leftover in await sandboxes.leftovers():
         if leftover.runner_id == own_id or not await _held(leftover, lease_alive):

@@ -19,7 +19,7 @@ from services.runner.agents import registry
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.doors import DoorRequest, Egress
-from services.runner.errors import PromptLost, RunFailure, SnapshotLost
+from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost
 from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
 from services.runner.settings import RunnerSettings
@@ -161,6 +161,13 @@ class Run:
             log.warning("run_failed", code=error.CODE, error=type(error).__name__, detail=str(error))
             await recorder.tell(f"The run failed: {error.CODE}.")
             return Made(self._stop.code or error.CODE, spending=attempt.spending)
+        except SandboxLost as error:
+            log.warning("sandbox_lost", error=type(error).__name__, detail=str(error))
+            if self._stop.code is not None:  # it was to end anyhow
+                return Made(self._stop.code, spending=attempt.spending)
+            await recorder.tell("The sandbox was lost, and what was made in it; another attempt follows.")
+            await recorder.close()
+            raise
 
     def _order(self, prompt: str) -> Order:
         command, settings, owner, task = self._command, self._with.settings, OwnerId(self._envelope.owner), TaskId(self._envelope.task)

@@ -57,6 +57,8 @@ class Condition:
 
     oom_kills: int = 0
     disk_full: bool = False
+    pids_refused: int = 0
+    """How often the kernel refused the agent another process or thread."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class FailureClass(StrEnum):
     MODEL_OVERLOADED = "model_overloaded"
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
+    OUT_OF_PROCESSES = "out_of_processes"
     RUNNER_LOST = "runner_lost"
     PUSH_REFUSED = "push_refused"
     FIDELITY = "fidelity"
@@ -85,7 +86,7 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
     ),
     "sandbox_unavailable": (
         _F.SETUP_FAILED,
-        "The sandbox could not be started.",
+        "The sandbox could not be started, or did not do what it was told.",
         "Try again; the operator finds the cause in the runner's log.",
         True,
     ),
@@ -115,7 +116,13 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
         False,
     ),
     "model_overloaded": (_F.MODEL_OVERLOADED, "The model API was overloaded or unreachable.", "Try again later.", True),
-    "out_of_memory": (_F.OUT_OF_MEMORY, "The sandbox ran out of memory.", "Raise limits.memory_mib.", False),
+    "pids_exhausted": (
+        _F.OUT_OF_PROCESSES,
+        "The agent reached the sandbox's limit of processes and threads.",
+        "Raise limits.pids, or let it run less at a time; the work so far is kept.",
+        False,
+    ),
+    "out_of_memory": (_F.OUT_OF_MEMORY, "The sandbox ran out of memory.", "Raise limits.memory_mib; the work so far is kept.", False),
     "disk_full": (_F.DISK_FULL, "The sandbox ran out of disk.", "Raise limits.disk_mib.", False),
     "result_too_large": (_F.DISK_FULL, "The change is over the size limit.", "Keep build output out of the change with .gitignore.", False),
     "runner_lost": (_F.RUNNER_LOST, "The runner was lost and no other could finish the run.", "Try again.", True),

@@ -1,6 +1,7 @@
 """The supervisor over small dummies: order, pauses, stops."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -101,6 +102,34 @@ async def test_a_process_that_keeps_failing_is_tried_again_with_pauses(tmp_path:
         assert asyncio.get_running_loop().time() - began > 0.25 + 0.5
         assert supervisor.keepers["waiting"].state is State.WAITING
         assert supervisor.keepers["failing"].exit_code == 3
+
+
+_REFUSES = """
+import json, os, sys
+faults = [{"setting": "slots", "problem": "Input should be greater than 0"}]
+print(json.dumps({"event": "settings_invalid", "faults": faults}), file=sys.stderr)
+sys.exit(os.EX_CONFIG)
+"""
+
+
+async def test_what_refuses_its_settings_stays_down_and_says_why(tmp_path: Path) -> None:
+    history = History()
+    async with supervised(tmp_path, history, process("refusing", _REFUSES, "", TcpReady(free_port())), server("other")) as supervisor:
+        await history.until(lambda: {("other", State.READY), ("refusing", State.MISCONFIGURED)} <= set(history.changes))
+        assert supervisor.keepers["refusing"].starts == 1
+        (line, _other) = json.loads((tmp_path / "status.json").read_text())["processes"]
+        assert (line["state"], line["exit_code"]) == ("misconfigured", os.EX_CONFIG)
+        assert line["reason"] == "slots: Input should be greater than 0"
+    assert supervisor.keepers["refusing"].state is State.STOPPED
+
+
+async def test_what_has_run_with_its_settings_is_started_again_whatever_it_ends_with(tmp_path: Path) -> None:
+    history = History()
+    turning = _SERVER.replace("while True: s.accept()[0].close()", "s.accept()[0].close(); sys.exit(78)")
+    async with supervised(tmp_path, history, server("turning", turning)) as supervisor:
+        await history.until(lambda: history.changes.count(("turning", State.STARTING)) == 2)
+        assert ("turning", State.MISCONFIGURED) not in history.changes
+        assert supervisor.keepers["turning"].reason is None
 
 
 async def test_what_does_not_stop_is_killed_after_its_grace(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.integration.services.runner.snapshots import Snapshot, git
 from tests.integration.services.runner.stage import EngineDoor, RunnerProcess, Stage, in_process
 
 WORK = "echo working; echo two >> readme.md; echo oops >&2"
+MANY_PROCESSES = 'python3 -c \'import subprocess\nwhile True: subprocess.Popen(["sleep", "60"])\''
 
 
 async def test_a_run_from_command_to_fact(working: Stage, small_snapshot: Snapshot, tmp_path: Path) -> None:
@@ -78,6 +79,7 @@ async def test_a_prompt_is_data_whatever_it_holds(working: Stage, small_snapshot
         pytest.param("echo kept > file; sleep 60", SMALL.model_copy(update={"idle_seconds": 1}), "idle_time", id="idle time"),
         pytest.param("echo kept > file; python3 -c 'x = bytearray(4 << 30)'", SMALL, "out_of_memory", id="memory"),
         pytest.param("echo kept > file; head -c 100M /dev/zero > ~/big", SMALL, "disk_full", id="disk"),
+        pytest.param(f"echo kept > file; {MANY_PROCESSES}", SMALL, "pids_exhausted", id="pids"),
     ],
 )
 async def test_a_failed_agents_work_is_kept(working: Stage, small_snapshot: Snapshot, script: str, limits: Limits, code: str) -> None:
@@ -204,15 +206,27 @@ async def test_an_agent_that_takes_every_process_is_ended_all_the_same(working: 
     assert ended.failure.code in {"wall_time", "agent_exit"}
 
 
-async def test_a_container_that_is_killed_under_a_run_ends_it(working: Stage, small_snapshot: Snapshot) -> None:
+async def test_a_container_that_is_taken_from_under_a_run_costs_an_attempt(working: Stage, small_snapshot: Snapshot) -> None:
+    command = await working.command(small_snapshot, "echo at-work; sleep 2; echo kept > file")
+    await working.says(command, "at-work")
+    (first,) = await working.sandboxes()
+    await working.docker.remove(first)
+    ended = await working.ending(command)
+    assert isinstance(ended, RunFinished)
+    assert ended.fence > first.fence
+    lines = await working.output(command)
+    assert next(line.event.text for line in reversed(lines) if line.fence == first.fence).startswith("The sandbox was lost")
+    await working.settled()
+
+
+async def test_a_run_that_was_to_stop_ends_also_without_its_container(working: Stage, small_snapshot: Snapshot) -> None:
     command = await working.command(small_snapshot, "echo at-work; sleep 1000")
     await working.says(command, "at-work")
-    for leftover in await working.sandboxes():
-        await working.docker.remove(leftover)
-    ended = await working.ending(command)
+    (sandbox,) = await working.sandboxes()
+    await asyncio.gather(working.decide(command, Fate.CANCELLED), working.docker.remove(sandbox))
+    ended = await working.ending(command, seconds=20)
     assert isinstance(ended, RunFailed)
-    assert (ended.failure.code, ended.failure.retryable) == ("agent_killed", True)
-    assert ended.transcript is not None
+    assert ended.failure.code == "cancelled"
 
 
 async def test_two_runs_at_a_time_and_the_third_waits(working: Stage, small_snapshot: Snapshot) -> None:

@@ -1,9 +1,12 @@
+import contextlib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from deploy.embedded import settings
 from deploy.embedded.settings import BadSetting
+from services.runner.settings import RunnerSettings
 
 
 def test_the_environment_wins_and_is_remembered(tmp_path: Path) -> None:
@@ -33,11 +36,25 @@ def test_a_misspelt_line_is_refused(tmp_path: Path, line: str) -> None:
         ("ANTHROPIC_BASE_URL", "https://key@example.com"),
         ("CA_BUNDLE", "relative.pem"),
         ("HTTP_HOST", "127.0.0.1\nASYNC_CODE_SIGNUP=true"),
+        ("HTTP_PORT", "65536"),
+        ("LEASE_TTL_SECONDS", "1"),
+        ("RUNNER_SLOTS", "0"),
+        ("RUNNER_SLOTS", "257"),
+        ("DOCKER_HOST", "ssh://elsewhere"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name):
         settings.resolve({}, {f"ASYNC_CODE_{name}": value})
+
+
+@pytest.mark.parametrize(("name", "field"), [("LEASE_TTL_SECONDS", "lease_ttl_seconds"), ("RUNNER_SLOTS", "slots")])
+def test_the_bounds_are_those_of_the_process_itself(name: str, field: str, tmp_path: Path) -> None:
+    (bounds,) = (setting.bounds for setting in settings.TABLE if setting.name == name)
+    assert bounds is not None
+    for value, taken in ((bounds[0], True), (bounds[1], True), (bounds[0] - 1, False), (bounds[1] + 1, False)):
+        with contextlib.nullcontext() if taken else pytest.raises(ValidationError):
+            RunnerSettings.model_validate({"state_dir": tmp_path, field: value})
 
 
 def test_every_setting_stands_in_the_readme() -> None:

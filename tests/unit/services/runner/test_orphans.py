@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 from services.runner import orphans
@@ -35,6 +36,17 @@ async def test_another_runners_sandbox_goes_only_when_its_lease_is_dead() -> Non
     assert await orphans.clear_sandboxes(sandboxes, "me", always) == 0
     assert sandboxes.alive
     assert await orphans.clear_sandboxes(sandboxes, "me", never) == 1
+
+
+async def test_what_nobody_holds_is_removed_while_the_runner_works_too() -> None:
+    held, left = await one_sandbox("me"), await one_sandbox("me")
+    assert await orphans.clear_sandboxes(held, None, always) == 0
+    assert held.alive
+    sweeping = asyncio.create_task(orphans.sweep(left, never, 0))
+    async with asyncio.timeout(5):
+        while left.alive:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    sweeping.cancel()
 
 
 def test_a_runner_keeps_its_name_and_not_its_files(tmp_path: Path) -> None:

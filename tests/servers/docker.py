@@ -1,0 +1,104 @@
+"""A Docker engine of a test's own, which may be stopped, killed and started while everybody else's goes on.
+
+It lives in a network namespace of its own: an engine without a bridge deletes a `docker0` that it sees (verified), and that is another's.
+Sandboxes have no network, so it needs none. It holds one image, taken over from the shared engine.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.embedded import docker_engine
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+class Engine:
+    """One `dockerd` with everything it owns below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.host = f"unix://{root}/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        arguments = {
+            "--host": self.host,
+            "--data-root": str(self.root / "data"),
+            "--exec-root": str(self.root / "exec"),
+            "--pidfile": str(self.root / "pid"),
+            "--config-file": str(self.root / "none.json"),
+            "--bridge": "none",
+            "--group": "docker",
+        }
+        (self.root / "none.json").write_text("{}")
+        command = ["/usr/bin/unshare", "--net", _program(), *(part for pair in arguments.items() for part in pair), "--iptables=false"]
+        with (self.root / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        deadline = time.monotonic() + START_SECONDS
+        while not docker_engine.answers(self.host):
+            assert self._process.poll() is None, (self.root / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline, (self.root / "log").read_text()[-2000:]
+
+    def stop(self) -> None:
+        """As an operator does: its containers end, then it."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a crash: its containers live on until it is started again."""
+        self._end(signal.SIGKILL)
+
+    def take_over(self, image: str) -> None:
+        """Copy an image from the shared engine."""
+        saving = subprocess.Popen(["/usr/bin/env", "docker", "save", image], stdout=subprocess.PIPE)
+        subprocess.run(["/usr/bin/env", *docker_engine.client(self.host), "load", "--quiet"], stdin=saving.stdout, check=True)
+        assert saving.wait(60) == 0
+
+    def containers(self) -> list[str]:
+        """Every container it knows."""
+        command = ["/usr/bin/env", *docker_engine.client(self.host), "ps", "--all", "--quiet"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def own_engine(image: str) -> Generator[Engine]:
+    """A running engine that holds this image; gone afterwards, with all it made."""
+    root = Path(tempfile.mkdtemp(prefix="async-code-engine-", dir="/var/lib"))
+    root.chmod(0o711)  # the runner's user reaches the socket in it
+    engine = Engine(root)
+    try:
+        engine.start()
+        engine.take_over(image)
+        yield engine
+    finally:
+        if not docker_engine.answers(engine.host):
+            engine.start()  # only an engine ends its containers
+        engine.stop()
+        _unmounted(root)
+        shutil.rmtree(root)
+
+
+def _program() -> str:
+    found = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+    assert found is not None, "these tests need dockerd: apt-get install docker.io"
+    return found
+
+
+def _unmounted(root: Path) -> None:
+    """What a killed engine left mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if mount.startswith(f"{root}/")), reverse=True):
+        subprocess.run(["/usr/bin/umount", "--lazy", mount], check=False)
