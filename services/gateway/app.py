@@ -15,6 +15,7 @@ import uvicorn
 from services.gateway import api
 from services.gateway.answers import Answers
 from services.gateway.handlers import FactHandler
+from services.gateway.housekeeping import rules
 from services.gateway.identity import Verifier
 from services.gateway.jwks import KeySource
 from services.gateway.parts import Parts
@@ -30,6 +31,7 @@ from shared.events.values import Purpose
 from shared.secrets import PublicKey
 from shared.store.database import Database
 from shared.store.outbox import Outbox, Relay
+from shared.store.pruning import Pruning
 from shared.store.settings import StoreSettings
 from shared.telemetry.health import Checks, HealthServer, HealthSettings
 
@@ -88,8 +90,8 @@ async def app() -> AsyncGenerator[None]:
         }
         await stack.enter_async_context(HealthServer(health.host, health.port, checks))
         work = await stack.enter_async_context(asyncio.TaskGroup())
-        relaying = work.create_task(relay.run())
-        stack.callback(relaying.cancel)
+        for loop in (relay, Pruning(database, "gateway", rules(settings))):
+            stack.callback(work.create_task(loop.run()).cancel)
         await stack.enter_async_context(_serving(work, settings, parts, Verifier(keys, _policy(settings))))
         yield
 

@@ -57,3 +57,5 @@ class Settings(BaseSettings):
     outbox_seconds: Annotated[float, Field(gt=0)] = 60
     """Not ready when a message has waited so long to be published."""
     idempotency_hours: Annotated[int, Field(ge=1)] = 24
+    keep_tasks_days: Annotated[int, Field(ge=1)] | None = None
+    """How long a task is kept after its end, with its prompt; afterwards it is as if there had never been one. None: for ever."""

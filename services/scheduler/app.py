@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.scheduler.clock import SystemClock
 from services.scheduler.handlers import Handlers
-from services.scheduler.ledger import Ledger
+from services.scheduler.housekeeping import rules
+from services.scheduler.ledger import SCHEMA, Ledger
 from services.scheduler.overdue import Overdue
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.slots import Slots
@@ -16,6 +17,7 @@ from shared.bus.settings import BusSettings
 from shared.bus.streams import Durable, Stream
 from shared.store.database import Database
 from shared.store.outbox import Relay
+from shared.store.pruning import Pruning
 from shared.store.settings import StoreSettings
 from shared.telemetry.health import Checks, HealthServer, HealthSettings
 
@@ -34,6 +36,7 @@ async def app(settings: SchedulerSettings, bus_settings: BusSettings, store: Sto
         handlers = Handlers(database, ledger, slots, clock)
         overdue = Overdue(database, ledger, slots, clock, settings.sweep_seconds)
         relay = Relay(database, ledger.outbox, bus.relay)
+        pruning = Pruning(database, SCHEMA, rules(settings, ledger.inbox))
 
         for stream in (Stream.CMD, Stream.EVT):
             bus.consume(stream, Durable.SCHEDULER, handlers.handle, slots=settings.handlers)
@@ -47,7 +50,7 @@ async def app(settings: SchedulerSettings, bus_settings: BusSettings, store: Sto
         await stack.enter_async_context(HealthServer(health.host, health.port, checks))
 
         async with asyncio.TaskGroup() as group:  # a loop that fails ends the service
-            loops = [group.create_task(relay.run()), group.create_task(overdue.run())]
+            loops = [group.create_task(loop.run()) for loop in (relay, overdue, pruning)]
             yield
             for loop in loops:
                 loop.cancel()

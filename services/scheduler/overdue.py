@@ -21,11 +21,10 @@ from shared.store.errors import StoreError
 log = structlog.get_logger(__name__)
 
 _BATCH = 100
-_PRUNE_EVERY = timedelta(hours=1)
 
 
 class Overdue:
-    """The loop over what is due: deadlines, free slots that nobody took, inbox rows that are older than any replay."""
+    """The loop over what is due: deadlines, and free slots that nobody took."""
 
     def __init__(self, database: Database, ledger: Ledger, slots: Slots, clock: Clock, sweep_seconds: float) -> None:
         self._database = database
@@ -36,7 +35,7 @@ class Overdue:
 
     async def run(self) -> None:
         """Work until cancelled. A database that is away is waited for."""
-        swept = pruned = datetime.min.replace(tzinfo=self._clock.now().tzinfo)
+        swept = datetime.min.replace(tzinfo=self._clock.now().tzinfo)
         while True:
             self._ledger.deadline_set.clear()
             try:
@@ -44,9 +43,6 @@ class Overdue:
                 if self._clock.now() - swept >= self._sweep:
                     swept = self._clock.now()
                     await self._slots.sweep()
-                if self._clock.now() - pruned >= _PRUNE_EVERY:
-                    pruned = self._clock.now()
-                    await self._prune()
                 pause = await self._until_next()
             except StoreError as error:
                 if not error.retryable:
@@ -80,11 +76,6 @@ class Overdue:
             if task.holds_slot and decision.task is not None and not decision.task.holds_slot:
                 await self._slots.fill(task.owner)
             return decision.ignored is None
-
-    async def _prune(self) -> None:
-        async with self._database.transaction() as connection:
-            forgotten = await self._ledger.inbox.prune(connection)
-        log.info("inbox_pruned", forgotten=forgotten)
 
     async def _until_next(self) -> float:
         """Seconds until the next deadline or the next sweep. What is overdue and could not be acted on waits for the sweep."""

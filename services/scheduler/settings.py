@@ -22,3 +22,7 @@ class SchedulerSettings(BaseSettings, Rules):  # pyright: ignore[reportGeneralTy
     """Not ready when a message has waited so long to be published."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 15
     """How often free slots are offered again and deadlines of crashed replicas are looked for; a safety net, not the way."""
+    inbox_days: Annotated[int, Field(ge=45)] = 60
+    """How long a message that was acted on is remembered: longer than it can come again (30 days in a stream, 14 as a dead letter)."""
+    keep_tasks_days: Annotated[int, Field(ge=45)] | None = 90
+    """How long a task that ended is kept, for the same reason; None: for ever."""

@@ -5,6 +5,7 @@ from shared.store.errors import MigrationsRefused, StoreConflict, StoreError, St
 from shared.store.inbox import Inbox
 from shared.store.migrations import migrate
 from shared.store.outbox import Outbox, OutboxRow, Publish, Relay
+from shared.store.pruning import Pruning, Rule
 from shared.store.settings import StoreSettings
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "MigrationsRefused",
     "Outbox",
     "OutboxRow",
+    "Pruning",
     "Publish",
     "Relay",
+    "Rule",
     "StoreConflict",
     "StoreError",
     "StoreSettings",

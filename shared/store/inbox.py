@@ -4,19 +4,19 @@ from datetime import timedelta
 from typing import Final
 
 from shared.store.database import Connection
+from shared.store.pruning import Rule
 from shared.store.schemas import checked
 
 KEPT: Final = timedelta(days=60)
-"""Twice as long as the dead-letter stream keeps a message: a replay keeps the message's id, and must still find it here."""
+"""Longer than a message lives: 30 days in its stream and 14 in the dead letters. A replay keeps its id, and must still find it here."""
 
 
 class Inbox:
     """The table `<schema>.inbox`."""
 
     def __init__(self, schema: str) -> None:
-        name = checked(schema)
-        self._insert = f"insert into {name}.inbox (consumer, message_id) values ($1, $2) on conflict do nothing returning true"  # noqa: S608
-        self._prune = f"delete from {name}.inbox where at < now() - $1::interval"  # noqa: S608
+        self._table = f"{checked(schema)}.inbox"
+        self._insert = f"insert into {self._table} (consumer, message_id) values ($1, $2) on conflict do nothing returning true"  # noqa: S608
 
     async def first_time(self, connection: Connection, consumer: str, message_id: str) -> bool:
         """Note the message; False when it was noted before. A second delivery at the same time waits for the first one's transaction."""
@@ -24,7 +24,6 @@ class Inbox:
             raise RuntimeError("a message is noted in the transaction of its effect")
         return await connection.fetchval(self._insert, consumer, message_id) is True
 
-    async def prune(self, connection: Connection, kept: timedelta = KEPT) -> int:
-        """Forget what is older; gives how many were forgotten."""
-        status = await connection.execute(self._prune, kept)
-        return int(status.rpartition(" ")[2])
+    def rule(self, kept: timedelta = KEPT) -> Rule:
+        """What may be forgotten."""
+        return Rule(table=self._table, since=("at",), kept=kept)

@@ -1,8 +1,10 @@
 """The HTTP face under /auth/v1: GoTrue's paths, bodies, headers and error shapes."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -19,6 +21,7 @@ from deploy.embedded.auth.tokens import AccessTokens, Caller
 from shared.secrets.files import read_private
 from shared.store.database import Database
 from shared.store.errors import StoreError
+from shared.store.pruning import Pruning, Rule
 from shared.store.settings import StoreSettings
 
 log = structlog.get_logger(__name__)
@@ -122,7 +125,10 @@ def create(settings: AuthSettings, store: StoreSettings) -> FastAPI:
         database = await Database.open(store)
         tokens = AccessTokens(keys.load(settings.signing_key_file), settings.issuer, settings.access_token_seconds)
         app.state.service = AuthService(settings, database, tokens, read_private(settings.refresh_key_file), Throttle())
+        pruning = asyncio.create_task(Pruning(database, "embedded_auth", (idle_sessions(settings),)).run())
         yield
+        pruning.cancel()
+        await asyncio.wait({pruning})
         await database.close()
 
     app = FastAPI(title="Embedded auth", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -132,6 +138,11 @@ def create(settings: AuthSettings, store: StoreSettings) -> FastAPI:
     app.add_exception_handler(StoreError, _unavailable)
     app.middleware("http")(_headers)
     return app
+
+
+def idle_sessions(settings: AuthSettings) -> Rule:
+    """Sessions that nobody can refresh any more."""
+    return Rule(table="embedded_auth.sessions", since=("refreshed_at",), kept=timedelta(days=settings.session_idle_days))
 
 
 async def _headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

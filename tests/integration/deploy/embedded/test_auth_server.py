@@ -13,7 +13,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from deploy.embedded.auth import throttle
+from deploy.embedded.auth.app import idle_sessions
+from deploy.embedded.auth.settings import AuthSettings
 from deploy.embedded.auth.store import Users
+from shared.store import Database, Pruning
 from supabase import AsyncClient, AuthApiError, AuthWeakPasswordError, create_async_client
 from tests.integration.deploy.embedded.auth_server import FIRST_EMAIL, FIRST_PASSWORD, AuthServer, auth_server
 from tests.servers.postgres import PostgresDatabase, PostgresServer, in_own_loop
@@ -249,3 +252,17 @@ async def test_metadata_does_not_grow_until_tokens_are_too_long(http: httpx.Asyn
         for number in range(4)
     ]
     assert statuses == [200, 200, 400, 400]
+
+
+async def test_sessions_that_nobody_can_refresh_any_more_go(server: AuthServer, email: str) -> None:
+    admin, store = await server.database.connect(), await Database.open(server.database.settings("auth"))
+    user = await admin.fetchval("insert into embedded_auth.users (email, password_hash) values ($1, 'x') returning id", email)
+    for days in (29, 31):
+        await admin.execute(
+            "insert into embedded_auth.sessions (user_id, refreshed_at) values ($1, now() - make_interval(days => $2))", user, days
+        )
+    settings = AuthSettings(port=0, issuer="x", signing_key_file=Path("x"), refresh_key_file=Path("x"))
+    assert await Pruning(store, "embedded_auth", [idle_sessions(settings)]).once() == {"embedded_auth.sessions": 1}
+    assert await admin.fetchval("select count(*) from embedded_auth.sessions where user_id = $1", user) == 1
+    await store.close()
+    await admin.close()

@@ -149,17 +149,6 @@ async def test_a_delivery_whose_effect_failed_counts_again(store: Database) -> N
         assert await inbox.first_time(connection, "another consumer", "the message")
 
 
-async def test_pruning_forgets_only_what_is_older_than_any_replay(store: Database, database: PostgresDatabase) -> None:
-    admin = await database.connect()
-    await admin.execute(
-        "insert into scheduler.inbox values ('c', 'old', now() - interval '61 days'), ('c', 'new', now() - interval '59 days')"
-    )
-    await admin.close()
-    async with store.transaction() as connection:
-        assert await Inbox("scheduler").prune(connection) == 1
-        assert await connection.fetchval("select message_id from scheduler.inbox") == "new"
-
-
 async def test_an_outbox_that_stands_is_not_ready(store: Database, outbox: Outbox, recorder: Recorder) -> None:
     await outbox.moving(store, within_seconds=60)
     await send(store, outbox, "one")
