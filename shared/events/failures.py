@@ -20,6 +20,7 @@ class FailureClass(StrEnum):
     AGENT_FAILED = "agent_failed"
     MODEL_REFUSED = "model_refused"
     MODEL_OVERLOADED = "model_overloaded"
+    MODEL_UNREACHABLE = "model_unreachable"
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
     OUT_OF_PROCESSES = "out_of_processes"
@@ -108,14 +109,67 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
     "agent_killed": (_F.AGENT_FAILED, "The agent was killed.", "Try again; the work so far is kept.", True),
     "agent_max_turns": (_F.AGENT_FAILED, "The agent used all its turns.", "Raise limits.max_turns or make the task smaller.", False),
     "budget_exceeded": (_F.AGENT_FAILED, "The run reached its cost limit.", "Raise limits.max_cost_usd or make the task smaller.", False),
-    "model_auth": (_F.MODEL_REFUSED, "The model API refused the key.", "Store a valid model key.", False),
+    "model_auth": (_F.MODEL_REFUSED, "The model API refused the key.", "Store a valid model key and try again.", False),
+    "model_forbidden": (
+        _F.MODEL_REFUSED,
+        "The model API does not let this key do that.",
+        "Check the key's permissions and the model's name, or store another key.",
+        False,
+    ),
+    "model_credit": (
+        _F.MODEL_REFUSED,
+        "The account behind the model key has no credit.",
+        "Settle it with the model's vendor, or store another key.",
+        False,
+    ),
+    "model_unknown": (
+        _F.MODEL_REFUSED,
+        "The model API does not know this model, or hides it from the key.",
+        "Name a model that the key may use; the task's messages hold what the API said.",
+        False,
+    ),
     "model_request_refused": (
         _F.MODEL_REFUSED,
         "The model API refused the request.",
-        "Check the model's name and the key's permissions.",
+        "The task's messages hold what it said; often a setting of the model, or more text than it takes.",
         False,
     ),
-    "model_overloaded": (_F.MODEL_OVERLOADED, "The model API was overloaded or unreachable.", "Try again later.", True),
+    "model_rate_limited": (
+        _F.MODEL_OVERLOADED,
+        "The model API lets this key ask no more for now.",
+        "Try again later, run fewer tasks at a time, or ask the vendor for a higher limit.",
+        True,
+    ),
+    "model_overloaded": (
+        _F.MODEL_OVERLOADED,
+        "The model API was overloaded or failed.",
+        "Try again later; the vendor's status page may say more.",
+        True,
+    ),
+    "model_silent": (
+        _F.MODEL_OVERLOADED,
+        "The model API stopped answering.",
+        "Try again later; raise limits.idle_seconds if the model needs longer. The work so far is kept.",
+        True,
+    ),
+    "model_unreachable": (
+        _F.MODEL_UNREACHABLE,
+        "This deployment could not reach the model API.",
+        "Try again; the operator checks its address, name resolution, certificates and the network.",
+        True,
+    ),
+    "model_broke_off": (
+        _F.MODEL_UNREACHABLE,
+        "The model API's answers broke off.",
+        "Try again; the operator checks the network and any proxy on the way to it.",
+        True,
+    ),
+    "model_not_understood": (
+        _F.MODEL_UNREACHABLE,
+        "What answers at the model API's address is not the model API.",
+        "The operator checks the address, and whether a proxy or a sign-in page answers in its place.",
+        False,
+    ),
     "pids_exhausted": (
         _F.OUT_OF_PROCESSES,
         "The agent reached the sandbox's limit of processes and threads.",
@@ -124,6 +178,12 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
     ),
     "out_of_memory": (_F.OUT_OF_MEMORY, "The sandbox ran out of memory.", "Raise limits.memory_mib; the work so far is kept.", False),
     "disk_full": (_F.DISK_FULL, "The sandbox ran out of disk.", "Raise limits.disk_mib.", False),
+    "storage_full": (
+        _F.DISK_FULL,
+        "There was no room to store the work.",
+        "Try again later; the operator sees with `./async-code status` what is full.",
+        True,
+    ),
     "result_too_large": (_F.DISK_FULL, "The change is over the size limit.", "Keep build output out of the change with .gitignore.", False),
     "runner_lost": (_F.RUNNER_LOST, "The runner was lost and no other could finish the run.", "Try again.", True),
     "no_runner": (_F.RUNNER_LOST, "No runner took the task in time.", "The operator checks that runners are up and ready.", True),
