@@ -71,7 +71,7 @@ async def app() -> AsyncGenerator[None]:
         bus = await Bus.connect(BusSettings())  # pyright: ignore[reportCallIssue]
         stack.push_async_callback(bus.stop)
         outbox = Outbox("gateway")
-        _answer(bus, Answers(database, outbox))
+        _answer(bus, Answers(database, outbox, bus.read))
         bus.consume(Stream.EVT, Durable.GATEWAY, FactHandler(database, bus.read), slots=PROJECTION_SLOTS)
         await bus.start()
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=JWKS_SECONDS, trust_env=False, follow_redirects=False))

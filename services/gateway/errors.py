@@ -77,6 +77,15 @@ class WrongState(GatewayError):
     advice = "Read the task again: its state has changed."
 
 
+class NothingKept(GatewayError):
+    """Nothing is kept of what the task made, so there is nothing to publish or discard."""
+
+    status = 409
+    slug = "nothing-kept"
+    title = "Nothing is kept"
+    advice = "Look at `kept` of the task. What was discarded, rejected or has expired cannot be brought back: create the task again."
+
+
 class Conflict(GatewayError):
     """What is asked for conflicts with what is there."""
 

@@ -5,8 +5,9 @@ The key is claimed in the transaction that does the work: a second request waits
 
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Header
 from pydantic import AfterValidator
@@ -14,9 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from services.gateway.errors import IdempotencyKeyReused
 from services.gateway.rows import uuid
-from services.gateway.text import Request
+from services.gateway.text import Request, Resource
 from shared.events.ids import OwnerId
 from shared.store.database import Connection
+
+R = TypeVar("R", bound=Resource)
 
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 
@@ -42,9 +45,24 @@ class Claim:
     digest: bytes
 
 
-def claim(owner: OwnerId, key: str, operation: str, request: Request) -> Claim:
-    """The claim of `key` for this request."""
+def claim(owner: OwnerId, key: str | None, operation: str, request: Request) -> Claim | None:
+    """The claim of `key` for this request; None without a key."""
+    if key is None:
+        return None
     return Claim(owner, key, hashlib.sha256(f"{operation}\n{request.model_dump_json()}".encode()).digest())
+
+
+async def once(connection: Connection, claimed: Claim | None, hours: int, form: type[R], work: Callable[[], Awaitable[R]]) -> R:
+    """What `work` gives, or gave when the key was first used; without a key it is simply done. Raises IdempotencyKeyReused."""
+    if claimed is None:
+        return await work()
+    await forget_old(connection, claimed.owner, hours)
+    earlier = await earlier_answer(connection, claimed)
+    if earlier is not None:
+        return form.model_validate_json(earlier)
+    made = await work()
+    await remember(connection, claimed, made.model_dump_json())
+    return made
 
 
 async def earlier_answer(connection: Connection, claimed: Claim) -> str | None:

@@ -49,7 +49,8 @@ class Protection:
     def __init__(self, project: Sequence[str] = ()) -> None:
         broken = len(project) > MAX_PATTERNS or any(len(pattern) > MAX_PATTERN_LENGTH for pattern in project)
         patterns = ("**",) if broken else project
-        self._globs = GlobSet(compile_glob(pattern) for pattern in (*BUILT_IN, *patterns) if pattern.strip(" /."))
+        self._patterns = [(pattern, compile_glob(pattern)) for pattern in (*BUILT_IN, *patterns) if pattern.strip(" /.")]
+        self._globs = GlobSet(glob for _, glob in self._patterns)
         self._literals: frozenset[str] = frozenset()
 
     def guards_link(self, path: bytes) -> bool:
@@ -74,6 +75,15 @@ class Protection:
         if touched.new_mode == SYMLINK and self.guards_link(touched.path):
             return True
         return any(_within(name, literal) or _within(literal, name) for name in names for literal in self._literals)
+
+    def reason(self, touched: Touched) -> str | None:
+        """Why this change waits for a person: the first pattern it meets, `submodule`, or `symbolic link`; None where it does not."""
+        if not self.covers(touched):
+            return None
+        if GITLINK in {touched.old_mode, touched.new_mode}:
+            return "submodule"
+        parts = [name.split("/") for name in sorted(_readings(touched.path) | _readings(touched.old_path))]
+        return next((pattern for pattern, glob in self._patterns if any(map(glob.matches, parts))), "symbolic link")
 
 
 def _readings(path: bytes) -> set[str]:

@@ -26,6 +26,8 @@ class FileChange(Value):
     old_mode: str | None = None
     new_mode: str | None = None
     protected: bool = False
+    protected_by: str | None = None
+    """The pattern it meets, `submodule`, or `symbolic link` (it leads to something protected, or something protected leads here)."""
     content: Literal["text", "binary", "too_large", "submodule"] = "text"
     additions: int = 0
     deletions: int = 0

@@ -1,59 +1,110 @@
-"""What a person can do to a task that is on its way: each is a command to the scheduler, which alone decides."""
+"""What a person can do to a task after handing it in: each is a command to the scheduler, which alone decides.
 
-from services.gateway.errors import NotFound, WrongState
+What is refused here is refused early, so that a person hears why; the scheduler would ignore it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from services.gateway import idempotency
+from services.gateway.errors import NotFound, NothingKept, WrongState
 from services.gateway.identity import claims
 from services.gateway.parts import Parts
-from services.gateway.tasks import queries
+from services.gateway.tasks import push_token, queries
 from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
-from services.gateway.tasks.schemas import Task
+from services.gateway.tasks.schemas import Approval, ByHand, Nothing, Task
+from services.gateway.text import Request
 from shared.events import envelope
-from shared.events.commands import SchedulerApprove, SchedulerCancel, SchedulerReject
-from shared.events.ids import GitSha, OwnerId, TaskId
+from shared.events.commands import SchedulerApprove, SchedulerCancel, SchedulerDiscard, SchedulerPublish, SchedulerReject
+from shared.events.ids import OwnerId, TaskId
 from shared.events.payload import Command
-from shared.events.values import TaskState
+from shared.events.values import Kept, TaskState
 from shared.store.database import Connection
 
+Q = TypeVar("Q", bound=Request)
 
-async def cancel(parts: Parts, owner: OwnerId, task_id: TaskId) -> Task:
-    """Ask for the task to stop, wherever it is."""
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks about which task, and under which key, so that asking again does it once."""
+
+    parts: Parts
+    owner: OwnerId
+    task_id: TaskId
+    key: str | None
+
+
+async def once(asked: Asked, action: str, request: Q, act: Callable[[Connection, OwnerId, Stored, Q], Awaitable[Command]]) -> Task:
+    """Lock the task, let `act` say what to command, and store the command with the answer."""
+    parts, owner = asked.parts, asked.owner
+    claimed = idempotency.claim(owner, asked.key, f"POST /v1/tasks/{asked.task_id}/{action}", request)
+
+    async def work() -> Task:
+        stored = await queries.get(connection, owner, asked.task_id, lock=True)
+        if stored is None:
+            raise NotFound
+        stored = await fresh(parts.bus.read, owner, stored)
+        command = await act(connection, owner, stored, request)
+        await parts.outbox.enqueue(connection, envelope.new(command, source="gateway", owner=owner, task=stored.task.id))
+        return stored.task
+
     async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _locked(parts, connection, owner, task_id)
-        if stored.progress.ended:
-            raise WrongState(f"The task has ended: it is {stored.progress.state}.")
-        return await _send(parts, connection, owner, stored, SchedulerCancel())
+        return await idempotency.once(connection, claimed, parts.settings.idempotency_hours, Task, work)
 
 
-async def approve(parts: Parts, owner: OwnerId, task_id: TaskId, tree_sha: GitSha) -> Task:
-    """Let the held change with this tree be pushed."""
-    async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _held(parts, connection, owner, task_id)
-        if stored.progress.view.tree_sha != tree_sha:
-            raise WrongState("The change that waits has another tree: look at it again, then approve that one.")
-        return await _send(parts, connection, owner, stored, SchedulerApprove(tree_sha=tree_sha))
+async def cancel(_connection: Connection, _owner: OwnerId, stored: Stored, _request: Nothing) -> Command:
+    """The task is to stop, wherever it is."""
+    if stored.progress.ended:
+        raise WrongState(f"The task has ended: it is {stored.progress.state}.")
+    return SchedulerCancel()
 
 
-async def reject(parts: Parts, owner: OwnerId, task_id: TaskId) -> Task:
-    """Say that the held change is not wanted."""
-    async with parts.database.transaction(claims(owner)) as connection:
-        stored = await _held(parts, connection, owner, task_id)
-        return await _send(parts, connection, owner, stored, SchedulerReject())
+async def approve(_connection: Connection, _owner: OwnerId, stored: Stored, approval: Approval) -> Command:
+    """The held change with this tree may be pushed."""
+    _held(stored)
+    if stored.progress.view.tree_sha != approval.tree_sha:
+        raise WrongState("The change that waits has another tree: look at it again, then approve that one.")
+    return SchedulerApprove(tree_sha=approval.tree_sha)
 
 
-async def _locked(parts: Parts, connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
-    stored = await queries.get(connection, owner, task_id, lock=True)
-    if stored is None:
-        raise NotFound
-    return await fresh(parts.bus.read, owner, stored)
+async def reject(_connection: Connection, _owner: OwnerId, stored: Stored, _request: Nothing) -> Command:
+    """The held change is not wanted."""
+    _held(stored)
+    return SchedulerReject()
 
 
-async def _held(parts: Parts, connection: Connection, owner: OwnerId, task_id: TaskId) -> Stored:
-    stored = await _locked(parts, connection, owner, task_id)
+async def publish(connection: Connection, owner: OwnerId, stored: Stored, by_hand: ByHand) -> Command:
+    """What was kept is to be published."""
+    kept = _kept(stored)
+    if by_hand.tree_sha not in (None, kept.tree_sha):
+        raise WrongState("What is kept has another tree: look at it again, then publish that one.")
+    credential = await push_token.chosen(connection, owner, stored.task, by_hand.credential_id)
+    return SchedulerPublish(tree_sha=by_hand.tree_sha, credential=credential)
+
+
+async def discard(_connection: Connection, _owner: OwnerId, stored: Stored, _request: Nothing) -> Command:
+    """What was kept is not wanted."""
+    _kept(stored)
+    return SchedulerDiscard()
+
+
+def _held(stored: Stored) -> None:
     if stored.progress.state is not TaskState.AWAITING_APPROVAL:
         raise WrongState(f"The task does not wait for approval: it is {stored.progress.state}.")
-    return stored
 
 
-async def _send(parts: Parts, connection: Connection, owner: OwnerId, stored: Stored, command: Command) -> Task:
-    await parts.outbox.enqueue(connection, envelope.new(command, source="gateway", owner=owner, task=stored.task.id))
-    return stored.task
+def _kept(stored: Stored) -> Kept:
+    """What the task keeps. Raises WrongState where it goes on or has succeeded, NothingKept."""
+    state, kept = stored.progress.state, stored.progress.view.kept
+    if state is TaskState.SUCCEEDED:
+        raise WrongState("The task has succeeded: what it made is published, or it made nothing.")
+    if not stored.progress.ended:
+        raise WrongState(f"The task has not ended: it is {state}.")
+    if kept is None:
+        raise NothingKept
+    if kept.expires_at <= datetime.now(UTC):
+        raise NothingKept(f"What the task made was kept until {kept.expires_at:%Y-%m-%d %H:%M} UTC.")
+    return kept

@@ -13,9 +13,10 @@ from services.gateway.identity import claims
 from services.gateway.paging import Page, Window, window
 from services.gateway.parts import CallerOf, Parts, PartsOf
 from services.gateway.tasks import actions, position, queries
+from services.gateway.tasks.actions import Asked
 from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
-from services.gateway.tasks.schemas import Approval, NewTask, Task, TaskDetail
+from services.gateway.tasks.schemas import Approval, ByHand, NewTask, Nothing, Task, TaskDetail
 from services.gateway.tasks.sse import EventStream, Leave
 from services.gateway.tasks.stream import Event, Pace, TaskStream
 from services.gateway.tasks.submission import submit
@@ -30,13 +31,9 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 async def create(parts: PartsOf, caller: CallerOf, new: NewTask, response: Response, idempotency_key: IdempotencyKey = None) -> Task:
     """Hand in a task. Once this answers it is not lost, whatever process dies."""
     async with parts.database.transaction(claims(caller.owner)) as connection:
-        claimed = idempotency_key and idempotency.claim(caller.owner, idempotency_key, "POST /v1/tasks", new)
-        if claimed:
-            await idempotency.forget_old(connection, caller.owner, parts.settings.idempotency_hours)
-        earlier = await idempotency.earlier_answer(connection, claimed) if claimed else None
-        task = Task.model_validate_json(earlier) if earlier else await submit(parts, connection, caller.owner, new)
-        if claimed and not earlier:
-            await idempotency.remember(connection, claimed, task.model_dump_json())
+        claimed = idempotency.claim(caller.owner, idempotency_key, "POST /v1/tasks", new)
+        hours = parts.settings.idempotency_hours
+        task = await idempotency.once(connection, claimed, hours, Task, lambda: submit(parts, connection, caller.owner, new))
     response.headers["Location"] = f"/v1/tasks/{task.id}"
     return task
 
@@ -68,21 +65,38 @@ async def get(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> TaskDetail:
 
 
 @router.post("/{task_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
-async def cancel(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Task:
-    """Ask for the task to stop, wherever it is. 409 when it has ended."""
-    return await actions.cancel(parts, caller.owner, task_id)
+async def cancel(parts: PartsOf, caller: CallerOf, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Task:
+    """Ask for the task to stop, wherever it is. What it made is kept. 409 when it has ended."""
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "cancel", Nothing(), actions.cancel)
 
 
 @router.post("/{task_id}/approve", status_code=status.HTTP_202_ACCEPTED)
-async def approve(parts: PartsOf, caller: CallerOf, task_id: TaskId, approval: Approval) -> Task:
+async def approve(parts: PartsOf, caller: CallerOf, task_id: TaskId, approval: Approval, idempotency_key: IdempotencyKey = None) -> Task:
     """Let the held change with this tree be pushed. 409 when none waits, or another one."""
-    return await actions.approve(parts, caller.owner, task_id, approval.tree_sha)
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "approve", approval, actions.approve)
 
 
 @router.post("/{task_id}/reject", status_code=status.HTTP_202_ACCEPTED)
-async def reject(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> Task:
-    """Say that the held change is not wanted: the task ends without a branch. 409 when none waits."""
-    return await actions.reject(parts, caller.owner, task_id)
+async def reject(parts: PartsOf, caller: CallerOf, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Task:
+    """Say that the held change is not wanted: the task ends without a branch, and nothing is kept of it. 409 when none waits."""
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "reject", Nothing(), actions.reject)
+
+
+@router.post("/{task_id}/publish", status_code=status.HTTP_202_ACCEPTED)
+async def publish(
+    parts: PartsOf, caller: CallerOf, task_id: TaskId, by_hand: ByHand | None = None, idempotency_key: IdempotencyKey = None
+) -> Task:
+    """Publish what was kept of a task that failed, was cancelled or ran out of time. 409 when nothing is kept, or another tree.
+
+    The task waits for your approval first, with its diff, unless you name the tree of a diff that is stored.
+    """
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "publish", by_hand or ByHand(), actions.publish)
+
+
+@router.post("/{task_id}/discard", status_code=status.HTTP_202_ACCEPTED)
+async def discard(parts: PartsOf, caller: CallerOf, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Task:
+    """Give up what was kept: it can not be published any more. Its stored bytes go when their time is over. 409 when nothing is kept."""
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "discard", Nothing(), actions.discard)
 
 
 LastEventId = Annotated[

@@ -28,13 +28,15 @@ async def fresh(read: Read, owner: OwnerId, stored: Stored) -> Stored:
     """The task with every fact that is stored by now; as the table knows it where the facts cannot be read."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await _folded(read, position.subjects(owner, stored.task.id).facts, stored)
+            return await caught_up(read, owner, stored)
     except (Transient, TimeoutError) as error:  # the read model is for just this: the API answers while NATS does not
         log.warning("facts_unreadable", task_id=stored.task.id, reason=type(error).__name__)
         return stored
 
 
-async def _folded(read: Read, subject: str, stored: Stored) -> Stored:
+async def caught_up(read: Read, owner: OwnerId, stored: Stored) -> Stored:
+    """The task with every fact that is stored by now. Raises ReadFailed where they cannot be read."""
+    subject = position.subjects(owner, stored.task.id).facts
     progress, task, after = stored.progress, stored.task, stored.progress.evt_sequence
     while True:
         found = await read("EVT", subject, after, BATCH)

@@ -121,6 +121,19 @@ async def update(connection: Connection, owner: OwnerId | str, task_id: TaskId |
     )
 
 
+async def name_credential(connection: Connection, owner: OwnerId, task_id: TaskId, credential: CredentialRef) -> None:
+    """Let the task open this credential too."""
+    await connection.execute(
+        """insert into gateway.task_credentials (owner, task_id, credential_id, version, purpose) values ($1, $2, $3, $4, $5)
+           on conflict do nothing""",
+        uuid(owner),
+        uuid(task_id),
+        uuid(credential.credential_id),
+        credential.version,
+        credential.purpose,
+    )
+
+
 async def prompt(connection: Connection, owner: OwnerId | str, task_id: TaskId | str) -> str | None:
     """What was asked for, where it was not erased."""
     return await connection.fetchval("select prompt from gateway.prompts where owner = $1 and task_id = $2", uuid(owner), uuid(task_id))

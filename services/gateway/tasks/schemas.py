@@ -50,6 +50,22 @@ class Approval(Request):
     tree_sha: GitSha
 
 
+class ByHand(Request):
+    """A person publishes what was kept of a task that ended without publishing it."""
+
+    tree_sha: Annotated[
+        GitSha | None,
+        Field(description="The tree you looked at, when its diff is stored: it is pushed at once. Default: prepare the diff, then ask."),
+    ] = None
+    credential_id: Annotated[
+        CredentialId | None, Field(description="The git token to push with. Default: your newest for the repository's host.")
+    ] = None
+
+
+class Nothing(Request):
+    """What needs no words."""
+
+
 class Task(Resource):
     """A task as the facts tell it so far."""
 

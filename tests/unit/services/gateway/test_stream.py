@@ -158,6 +158,24 @@ async def test_a_fresh_client_of_an_ended_task_gets_it_all_and_the_end() -> None
     assert json.loads(events[0].data)["state"] == "failed"
 
 
+async def test_whoever_has_seen_the_end_goes_on_behind_it_when_the_task_is_published_by_hand() -> None:
+    log = lived([[], [], [("line", 0)], []])
+    end = (await taken(log, Progress(), None, 100))[-1]
+    assert end.name == "end"
+    place = position.parse(end.id)
+    assert [event.name for event in await taken(log, projected(log, 4), place, 100)] == ["end"]
+    log.fact(facts.TaskPublishing(run_id=RUN))
+    log.fact(facts.TaskSucceeded(outcome=Outcome.PUBLISHED, commit_sha="0" * 40))
+    for known in (4, 5, 6):  # however far the read model is
+        again = await taken(log, projected(log, known), place, 100)
+        assert [(event.name, json.loads(event.data)["state"]) for event in again] == [
+            ("state", "publishing"),
+            ("state", "succeeded"),
+            ("end", "succeeded"),
+        ]
+    assert [event.name for event in await taken(log, Progress(), None, 100)].count("end") == 1
+
+
 async def test_what_happens_later_wakes_the_stream() -> None:
     log = Log()
     arrived: list[str | None] = []

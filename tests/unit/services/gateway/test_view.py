@@ -9,7 +9,7 @@ from services.gateway.tasks.view import STATES, Progress, View, fold
 from shared.events import catalogue, envelope, facts
 from shared.events.failures import failure
 from shared.events.payload import Fact
-from shared.events.values import ENDED, BlobClass, BlobRef, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobClass, BlobRef, Kept, Outcome, TaskState, Usage
 
 from .logs import AT, OWNER, RUN, TASK
 
@@ -113,3 +113,25 @@ def test_a_row_is_read_back_as_it_was_written() -> None:
     for known, following in pairwise(told(*WHOLE[:n]) for n in range(len(WHOLE) + 1)):
         assert View.model_validate_json(known.view.model_dump_json(exclude_defaults=True)) == known.view
         assert following.evt_sequence == known.evt_sequence + 1
+
+
+KEPT = Kept(tree_sha=TREE, size_bytes=7, expires_at=AT)
+FAILED = facts.TaskFailed(failure=failure("agent_exit"), kept=KEPT)
+
+
+@pytest.mark.parametrize("end", [FAILED, facts.TaskTimedOut(failure=failure("wall_time"), kept=KEPT), facts.TaskCancelled(kept=KEPT)])
+def test_what_is_kept_is_shown_until_it_is_discarded(end: Fact) -> None:
+    assert told(end).view.kept == KEPT
+    assert told(end, facts.WorkDiscarded(tree_sha=TREE)).view.kept is None
+    assert told(facts.TaskCancelled(), facts.WorkKept(run_id=RUN, kept=KEPT)).view.kept == KEPT
+
+
+def test_a_task_that_is_published_by_hand_has_not_ended_and_shows_no_failure() -> None:
+    progress = told(FAILED, facts.TaskPublishing(run_id=RUN))
+    assert (progress.ended, progress.view.failure, progress.view.ended_at, progress.view.kept) == (False, None, None, None)
+    held = told(prepared(), facts.ChangeHeld(run_id=RUN, tree_sha=TREE, reason="policy"), progress=progress).view
+    assert held.change is not None
+    assert held.change.held_reason == "by_hand"
+    back = told(facts.TaskAwaitingApproval(tree_sha=TREE), facts.TaskFailed(failure=failure("agent_exit")), progress=progress)
+    assert (back.ended, back.view.failure, back.view.kept, back.view.reopened) == (True, failure("agent_exit"), None, True)
+    assert told(*WHOLE).view.reopened is False

@@ -138,3 +138,14 @@ def test_a_path_matches_itself_and_all_below(parts: list[str]) -> None:
     assert glob.matches("/".join(parts))
     assert glob.matches("/".join([*parts, "below"]))
     assert not glob.matches("/".join(["above", *parts]))
+
+
+def test_a_person_is_told_which_pattern_a_change_meets() -> None:
+    protection = Protection(["deploy/**"])
+    protection.follow({b".github": b"ci"})
+    assert protection.reason(changed(".GitHub/workflows/ci.yml")) == ".github/workflows/**"
+    assert protection.reason(changed("new.yml", old_path="docs/CODEOWNERS")) == "CODEOWNERS"
+    assert protection.reason(changed("deploy/a/b.tf")) == "deploy/**"
+    assert protection.reason(changed("vendor/x", mode=GITLINK)) == "submodule"
+    assert protection.reason(changed("ci/build.yml")) == "symbolic link"
+    assert protection.reason(changed("src/app.py")) is None

@@ -80,3 +80,16 @@ def publishing(rules: Rules = RULES) -> Life:
 def awaiting_approval(rules: Rules = RULES) -> Life:
     life = publishing(rules)
     return life.hear(life.script.held(life.step))
+
+
+def failed_with_work(code: str = "agent_exit", rules: Rules = RULES) -> Life:
+    """The agent did not end well and had made something."""
+    life = started(rules=rules)
+    return life.hear(life.script.run_failed(life.step, 7, code, made=True))
+
+
+def reopened(code: str = "agent_exit") -> Life:
+    """A person publishes by hand what was kept; the diff is stored and waits for them."""
+    life = failed_with_work(code)
+    life.hear(life.script.publish())
+    return life.hear(life.script.change_prepared(life.step), life.script.held(life.step))

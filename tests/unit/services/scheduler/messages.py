@@ -66,6 +66,12 @@ class Script:
     def reject(self) -> AnyEnvelope:
         return self.say(commands.SchedulerReject(), source="gateway")
 
+    def publish(self, tree: str | None = None, credential: CredentialRef | None = None) -> AnyEnvelope:
+        return self.say(commands.SchedulerPublish(tree_sha=tree, credential=credential), source="gateway")
+
+    def discard(self) -> AnyEnvelope:
+        return self.say(commands.SchedulerDiscard(), source="gateway")
+
     def prepared(self, cause: str | None) -> AnyEnvelope:
         return self.say(facts.WorkspacePrepared(base_sha=BASE, workspace=blob(BlobClass.WORKSPACE)), cause)
 
@@ -98,15 +104,19 @@ class Script:
             source="runner",
         )
 
-    def run_failed(self, cause: str | None, fence: int = 1, code: str = "agent_exit", run: RunId | None = None) -> AnyEnvelope:
-        return self.say(facts.RunFailed(run_id=run or self.run, fence=fence, failure=failure(code)), cause, source="runner")
+    def run_failed(
+        self, cause: str | None, fence: int = 1, code: str = "agent_exit", run: RunId | None = None, *, made: bool = False, base: str = BASE
+    ) -> AnyEnvelope:
+        work = {"base_sha": base, "tree_sha": TREE, "result": blob(BlobClass.RESULT)} if made else {}
+        fact = facts.RunFailed(run_id=run or self.run, fence=fence, failure=failure(code))
+        return self.say(fact.model_copy(update=work), cause, source="runner")
 
-    def change_prepared(self, cause: str | None) -> AnyEnvelope:
+    def change_prepared(self, cause: str | None, tree: str = TREE) -> AnyEnvelope:
         return self.say(
             facts.ChangePrepared(
                 run_id=self.run,
                 base_sha=BASE,
-                tree_sha=TREE,
+                tree_sha=tree,
                 patch=blob(BlobClass.CHANGES),
                 changes=blob(BlobClass.CHANGES, "2"),
                 files=1,

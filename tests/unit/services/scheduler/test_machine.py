@@ -1,4 +1,7 @@
-"""From any sequence of messages (repeated, reordered, stale, forged) a task ends at most once and always can end."""
+"""From any sequence of messages (repeated, reordered, stale, forged) a task ends once, and again only after a person reopened it.
+
+It always can end, publishes nothing that nobody let out, and loses no work that nobody gave up.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -21,6 +24,8 @@ from tests.unit.services.scheduler.messages import BASE, NOW, OTHER_TREE, TREE, 
 RULES = Rules(prepare_sends=2, start_sends=2, publish_sends=2, max_attempts=2)
 SECONDS = (1.0, 60.0, 700.0, 8_000.0, 2_000_000.0)
 FENCES = st.integers(1, 5)
+WORK = {"run_result", "discarded", "fence", "change_prepared"}
+"""What may change of a task that has ended; its migration says the same."""
 TREES = st.sampled_from([TREE, TREE, TREE, OTHER_TREE])
 
 
@@ -35,6 +40,8 @@ class AnySequence(RuleBasedStateMachine):
         self.entered: list[TaskState] = []
         self.fates: list[str] = []
         self.approvals = 0
+        self.reopenings: list[str] = []
+        self.given_up = False
 
     # --- what happens ---
 
@@ -44,16 +51,41 @@ class AnySequence(RuleBasedStateMachine):
         assert decision == decide(before, message, self.now, RULES), "deciding is pure, ids included"
         if not isinstance(message, DeadlinePassed | SlotFree):
             self.heard.append(message)
-            self.approvals += isinstance(message.data, commands.SchedulerApprove)
+            self.approvals += isinstance(message.data, commands.SchedulerApprove | commands.SchedulerPublish)
         if decision.ignored is not None:
             assert (decision.task, decision.messages, decision.fate) == (before, (), None)
-        if before is not None and before.ended:
-            assert decision.task == before, "nothing leaves an ended state"
+        self.check_end(before, message, decision.task)
+        self.check_work(before, message, decision.task)
         self.check_sends(before, message, decision.messages)
         self.said += decision.messages
         self.entered += [TaskState(m.type.split(".")[1]) for m in decision.messages if m.type.startswith("task.")]
         self.fates += [decision.fate.fate] if decision.fate else []
         self.task = decision.task
+
+    def check_end(self, before: Task | None, message: Message, after: Task | None) -> None:
+        """An end is left by a person's publish alone, each of which does so once; what succeeded is never left."""
+        if before is None or not before.ended or after is None or after == before:
+            return
+        assert before.state is not TaskState.SUCCEEDED
+        if after.state is before.state:
+            assert {name for name in Task.model_fields if getattr(after, name) != getattr(before, name)} <= WORK
+            return
+        assert not isinstance(message, DeadlinePassed | SlotFree)
+        assert isinstance(message.data, commands.SchedulerPublish)
+        assert (after.state, after.holds_slot, before.discarded) == (TaskState.PUBLISHING, False, False)
+        assert message.id not in self.reopenings
+        self.reopenings.append(message.id)
+
+    def check_work(self, before: Task | None, message: Message, after: Task | None) -> None:
+        """What a run made stays until it is published, rejected, discarded or found to be gone; given up it never comes back."""
+        if before is not None and before.run_result is not None and after is not None and after.run_result != before.run_result:
+            assert after.discarded
+            assert not isinstance(message, DeadlinePassed | SlotFree)
+            assert message.type in {"scheduler.reject.v1", "scheduler.discard.v1", "change.failed.v1"}
+        if after is not None:
+            assert after.discarded >= self.given_up
+            assert not (after.discarded and after.run_result)
+            self.given_up = after.discarded
 
     def check_sends(self, before: Task | None, message: Message, said: tuple[AnyEnvelope, ...]) -> None:
         """A step's command goes out when its state is entered, and again only when its last try is given up."""
@@ -72,7 +104,7 @@ class AnySequence(RuleBasedStateMachine):
     def run(self, data: st.DataObject) -> RunId:
         return data.draw(st.sampled_from([self.script.run, self.script.run, self.script.run, RunId(self.script.task)]))
 
-    def expected(self, held: bool) -> Message:
+    def expected(self, held: bool) -> Message:  # noqa: PLR0911 - one line per state
         """What happens next when nothing goes wrong: random messages alone would rarely come far."""
         script, step, fence = self.script, step_of(self.task), self.task.fence if self.task else 0
         match self.task.state if self.task else None:
@@ -86,11 +118,21 @@ class AnySequence(RuleBasedStateMachine):
                 return script.held(step) if held else script.published(step)
             case TaskState.AWAITING_APPROVAL:
                 return script.approve()
+            case TaskState.FAILED | TaskState.CANCELLED | TaskState.TIMED_OUT:
+                return script.publish()
             case _:
                 return script.submit()
 
-    @initialize(steps=st.integers(0, 7), held=st.booleans())
-    def a_good_beginning(self, steps: int, held: bool) -> None:
+    @initialize(steps=st.integers(0, 7), held=st.booleans(), end=st.sampled_from([None, None, "agent_exit", "wall_time", "cancelled"]))
+    def a_good_beginning(self, steps: int, held: bool, end: str | None) -> None:
+        """Many of the lives begin where a person may publish by hand, some of them with the diff stored already."""
+        if end is not None:
+            self.hear(self.script.submit())
+            while self.task is not None and not self.task.fence:
+                self.hear(self.expected(held))
+            self.hear(self.script.run_failed(step_of(self.task), 2, end, made=True))
+            self.hear(self.script.change_prepared(None, TREE if held else OTHER_TREE))
+            return
         for _ in range(steps):
             if self.task is None or self.task.state is not TaskState.PUBLISHING or held:
                 self.hear(self.expected(held))
@@ -126,24 +168,35 @@ class AnySequence(RuleBasedStateMachine):
     def run_finishes(self, data: st.DataObject, fence: int, changed: bool, base: str) -> None:
         self.hear(self.script.finished(self.cause(data), fence, changed=changed, run=self.run(data), base=base))
 
-    @rule(data=st.data(), fence=st.integers(0, 5), code=st.sampled_from(["agent_exit", "wall_time", "cancelled"]))
-    def run_fails(self, data: st.DataObject, fence: int, code: str) -> None:
-        self.hear(self.script.run_failed(self.cause(data), fence, code, self.run(data)))
+    @rule(
+        data=st.data(),
+        fence=st.integers(0, 5),
+        code=st.sampled_from(["agent_exit", "wall_time", "cancelled"]),
+        made=st.booleans(),
+        base=st.sampled_from([BASE, BASE, OTHER_TREE]),
+    )
+    def run_fails(self, data: st.DataObject, fence: int, code: str, made: bool, base: str) -> None:
+        self.hear(self.script.run_failed(self.cause(data), fence, code, self.run(data), made=made, base=base))
 
-    @rule(data=st.data(), answer=st.sampled_from(["prepared", "held", "held", "published", "failed"]), tree=TREES)
+    @rule(data=st.data(), answer=st.sampled_from(["prepared", "prepared", "held", "held", "published", "failed", "gone"]), tree=TREES)
     def change(self, data: st.DataObject, answer: str, tree: str) -> None:
         cause = self.cause(data)
         say: dict[str, AnyEnvelope] = {
-            "prepared": self.script.change_prepared(cause),
+            "prepared": self.script.change_prepared(cause, tree),
             "held": self.script.held(cause, tree),
             "published": self.script.published(cause, tree, self.run(data)),
             "failed": self.script.change_failed(cause),
+            "gone": self.script.change_failed(cause, "blob_missing"),
         }
         self.hear(say[answer])
 
-    @rule(what=st.sampled_from(["cancel", "reject"]))
+    @rule(what=st.sampled_from(["cancel", "reject", "discard"]))
     def person_stops(self, what: str) -> None:
-        self.hear(self.script.cancel() if what == "cancel" else self.script.reject())
+        self.hear({"cancel": self.script.cancel, "reject": self.script.reject, "discard": self.script.discard}[what]())
+
+    @rule(tree=st.one_of(st.none(), TREES))
+    def person_publishes(self, tree: str | None) -> None:
+        self.hear(self.script.publish(tree))
 
     @rule(tree=TREES)
     def person_approves(self, tree: str) -> None:
@@ -169,11 +222,12 @@ class AnySequence(RuleBasedStateMachine):
         if self.task is not None and not self.task.ended:
             assert (self.task.deadline_at is None) == (self.task.state in WITHOUT_DEADLINE)
         if self.task is not None and self.task.ended:
-            assert (self.task.deadline_at, self.task.step) == (None, None)
+            assert (self.task.deadline_at, self.task.step, self.task.former) == (None, None, None)
 
     @invariant()
-    def it_ends_once_and_says_each_state_it_enters_once(self) -> None:
-        assert sum(state in ENDED for state in self.entered) <= 1
+    def it_ends_once_for_each_time_it_is_open_and_says_each_state_it_enters_once(self) -> None:
+        assert sum(state in ENDED for state in self.entered) <= 1 + len(self.reopenings)
+        assert TaskState.SUCCEEDED not in self.entered[:-1]
         if self.task is not None and self.task.state is not TaskState.SUBMITTED:
             assert self.entered[-1] is self.task.state
         assert all(a is not b for a, b in zip(self.entered, self.entered[1:], strict=False))
@@ -192,6 +246,8 @@ class AnySequence(RuleBasedStateMachine):
             message.causationid for message in self.said if isinstance(message.data, commands.GitPublish) and message.data.approved
         }
         assert len(first_tries) <= self.approvals
+        if self.task is not None and self.task.former is not None and pushes:
+            assert pushes[-1].approved or pushes[-1].publish_policy is PublishPolicy.ASK, "a publish by hand is shown before it is pushed"
         assert all(push.tree_sha == TREE for push in pushes)
         assert sum(push.approved for push in pushes) <= self.approvals * RULES.publish_sends
 
