@@ -78,8 +78,14 @@ class NatsServer:
         await self._end(signal.SIGKILL)
 
     async def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nobody answers. `thaw` undoes it."""
+        """SIGSTOP: connections stay open and nobody answers. `thaw` undoes it.
+
+        The signal takes its time: on a busy machine the server's threads run on for a moment, and answer.
+        """
         self._signal(signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            while not self._stopped():  # noqa: ASYNC110 - the kernel tells nobody but the parent's wait(), which asyncio has
+                await asyncio.sleep(0.001)
 
     async def thaw(self) -> None:
         """SIGCONT."""
@@ -97,6 +103,12 @@ class NatsServer:
         with self.log_file.open("ab", buffering=0) as log:
             while line := await stream.readline():
                 log.write(line)
+
+    def _stopped(self) -> bool:
+        """Whether every thread is in state T (proc(5))."""
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
