@@ -68,7 +68,7 @@ class Attempt:
 
     async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
         """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
-        door = await self._egress.open(order.door_request) if self._agent.needs_model else None
+        door = await self._egress.open(order.door_request) if self._agent.vendor else None
         try:
             return await self._with_door(order, door, on_started)
         finally:
@@ -181,7 +181,7 @@ class Attempt:
 
     async def _spent(self, order: Order) -> Spending:
         """What the door says, or said last: a silent egress process is no reason to do the work again."""
-        if self._agent.needs_model:
+        if self._agent.vendor:
             try:
                 self.spending = await self._egress.spending(order.spec.run_id, order.spec.fence)
             except Transient as error:
@@ -190,7 +190,7 @@ class Attempt:
 
     async def _watched_door(self, order: Order) -> None:
         """Asking keeps the door open across a restart of the egress process."""
-        while self._agent.needs_model:
+        while self._agent.vendor:
             await asyncio.sleep(_DOOR_SECONDS)
             await self._spent(order)
 

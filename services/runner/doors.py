@@ -16,14 +16,18 @@ from shared.events.values import CredentialRef, Usage
 
 @dataclass(frozen=True)
 class DoorRequest:
-    """Which attempt wants out, with whose key, for how much."""
+    """Which attempt wants out, with whose key, for how much, and to whom."""
 
     run_id: RunId
     fence: int
     owner: OwnerId
     task_id: TaskId
     credential: CredentialRef | None
+    vendor: str | None
+    """Whose model API: the agent's, as its credential is. None: the agent wants no way out."""
     max_cost_usd: float
+    max_answers: int | None
+    """Of the model; None where the agent itself keeps to its turns."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,9 @@ class EgressClient:
             credential_id=request.credential.credential_id,
             version=request.credential.version,
             sealed=sealed,
+            vendor=request.vendor,
             max_cost_usd=request.max_cost_usd,
+            max_answers=request.max_answers,
         )
         opened = await self._ask_for(wanted)
         self._opened[_key(request.run_id, request.fence)] = wanted

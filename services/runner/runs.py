@@ -141,7 +141,7 @@ class Run:
 
     async def _recorded(self) -> AnyEnvelope:
         agent = registry.agent(self._command.agent)
-        order = self._order(await self._prompt())
+        order = self._order(agent, await self._prompt())
         await self._fetch(order.workspace)
         transcript = self._room / "transcript.jsonl"
         settings = self._with.settings
@@ -169,7 +169,7 @@ class Run:
             await recorder.close()
             raise
 
-    def _order(self, prompt: str) -> Order:
+    def _order(self, agent: Agent, prompt: str) -> Order:
         command, settings, owner, task = self._command, self._with.settings, OwnerId(self._envelope.owner), TaskId(self._envelope.task)
         spec = SandboxSpec(
             run_id=command.run_id,
@@ -184,7 +184,16 @@ class Run:
         return Order(
             spec=spec,
             assignment=Assignment(command.run_id, prompt, command.model, command.limits, None),
-            door_request=DoorRequest(command.run_id, self._lease.fence, owner, task, command.credential, command.limits.max_cost_usd),
+            door_request=DoorRequest(
+                command.run_id,
+                self._lease.fence,
+                owner,
+                task,
+                command.credential,
+                agent.vendor,
+                command.limits.max_cost_usd,
+                None if agent.keeps_to_turns else command.limits.max_turns,
+            ),
             base_sha=command.base_sha,
             workspace=self._room / "workspace.tar",
             pack=self._room / "result.pack",

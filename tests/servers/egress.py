@@ -49,6 +49,7 @@ class EgressProcess:
             "EGRESS_SOCKETS_DIR": str(self.directory / "sockets"),
             "EGRESS_STATE_DIR": str(self.directory / "state"),
             "EGRESS_ANTHROPIC_BASE_URL": self.base_url,
+            "EGRESS_OPENAI_BASE_URL": self.base_url,
             "EGRESS_ALLOW_NETWORKS": self.allow_networks,
         }
         self.control.unlink(missing_ok=True)
@@ -84,7 +85,9 @@ class EgressProcess:
         ):
             return answer.status, await answer.read()
 
-    def door(self, key: str, *, max_cost_usd: float = 1.0, token: str = "t" * 32) -> dict[str, Any]:
+    def door(
+        self, key: str, *, vendor: str = "anthropic", max_cost_usd: float = 1.0, max_answers: int | None = None, token: str = "t" * 32
+    ) -> dict[str, Any]:
         """A request for a door whose credential is `key`, sealed for this process."""
         owner, credential = OwnerId(ids.fresh()), CredentialId(ids.fresh())
         sealed = seal(self.keyring.primary, key.encode(), Context(Purpose.MODEL_KEY, owner, credential, 1))
@@ -96,6 +99,8 @@ class EgressProcess:
             credential_id=credential,
             version=1,
             sealed=bytes(sealed),
+            vendor=vendor,
+            max_answers=max_answers,
             max_cost_usd=max_cost_usd,
         )
         return asked.model_dump(mode="json")

@@ -28,6 +28,10 @@ class Messages:
         """See Vendor."""
         return sum(_results(message) for message in body.get("messages", []))
 
+    def works(self, body: Document) -> bool:
+        """See Vendor."""
+        return bool(body.get("tools"))
+
     def whole(self, turn: Turn) -> Document:
         """See Vendor."""
         return _message(turn) | {"content": _blocks(turn), "stop_reason": _reason(turn), "usage": _usage(turn, turn.output_tokens)}

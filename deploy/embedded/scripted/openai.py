@@ -28,6 +28,10 @@ class Responses:
         """See Vendor."""
         return sum(item.get("type") in _RESULTS for item in _items(body))
 
+    def works(self, body: Document) -> bool:
+        """See Vendor."""
+        return bool(_offered(body))
+
     def whole(self, turn: Turn) -> Document:
         """See Vendor."""
         return _response(turn) | {"status": "completed", "output": _output(turn), "usage": _usage(turn)}
@@ -46,6 +50,14 @@ def _items(body: Document) -> list[Document]:
     return cast("list[Document]", given) if isinstance(given, list) else [{"type": "message", "role": "user", "content": given}]
 
 
+def _offered(body: Document) -> dict[str, str]:
+    """The agent's tools: name → type. Newer models get them among the input, in namespaces."""
+    lists = [body.get("tools"), *(item.get("tools") for item in _items(body) if item.get("type") == "additional_tools")]
+    tools = [tool for tools in lists for tool in cast("list[Document]", tools or [])]
+    inner = [one for tool in tools for one in cast("list[Document]", tool.get("tools") or [])]
+    return {text_of(tool.get("name")): text_of(tool.get("type")) for tool in [*tools, *inner]}
+
+
 def _call(work: Work, offered: Mapping[str, str]) -> Call | None:
     match work:
         case Say():
@@ -59,22 +71,16 @@ def _call(work: Work, offered: Mapping[str, str]) -> Call | None:
         case Edit(path, before, after, text):
             changed = [f"-{line}" for line in before.split("\n")] + [f"+{line}" for line in after.split("\n")]
             patch = "\n".join(["*** Begin Patch", f"*** Update File: {path}", "@@", *changed, "*** End Patch", ""])
-            return Call("apply_patch", {"input": patch}, text)
+            return _code("apply_patch", patch, text) if "exec" in offered else Call("apply_patch", {"input": patch}, text)
 
 
 def _shell(command: str, text: str, offered: Mapping[str, str]) -> Call:
-    """The agent's shell has had several names and forms."""
-    if "exec_command" in offered:
-        return Call("exec_command", {"cmd": command}, text)
-    if "shell_command" in offered:
-        return Call("shell_command", {"command": command}, text)
-    return Call("shell", {"command": ["bash", "-lc", command]}, text)
+    return _code("exec_command", {"cmd": command}, text) if "exec" in offered else Call("exec_command", {"cmd": command}, text)
 
 
-def _offered(body: Document) -> dict[str, str]:
-    """The agent's tools: name → type."""
-    tools = cast("list[Document]", body.get("tools") or [])
-    return {text_of(tool.get("name")): text_of(tool.get("type")) for tool in tools}
+def _code(tool: str, given: Any, text: str) -> Call:
+    """Newer models have one tool that takes JavaScript, and call the others from there."""
+    return Call("exec", {"input": f"text(await tools.{tool}({json.dumps(given)}));"}, text)
 
 
 def _output(turn: Turn) -> list[Document]:

@@ -83,7 +83,7 @@ class ScriptedModel:
         return answer
 
     def _next(self, vendor: Vendor, body: dict[str, Any]) -> Next:
-        if not body.get("tools"):  # the agent asks for a title or a summary, not for work
+        if not vendor.works(body):
             return Next(Say("A task"))
         return upcoming(self._script(body), vendor.done(body))
 

@@ -48,6 +48,10 @@ class Vendor(Protocol):
         """How many tool calls have been answered in it."""
         ...
 
+    def works(self, body: Document) -> bool:
+        """Whether it asks for work; an agent may also want a title or a summary, and offers no tools then."""
+        ...
+
     def whole(self, turn: Turn) -> Document:
         """The answer as one document."""
         ...

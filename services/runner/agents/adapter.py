@@ -43,8 +43,13 @@ class Agent(Protocol):
         ...
 
     @property
-    def needs_model(self) -> bool:
-        """Whether it needs a way out to a model, and so a credential."""
+    def vendor(self) -> str | None:
+        """Whose model it needs, and so a key of; its door leads there and nowhere else. None: it needs no way out."""
+        ...
+
+    @property
+    def keeps_to_turns(self) -> bool:
+        """Whether it ends by itself after `limits.max_turns`. Otherwise its door stops answering."""
         ...
 
     def program(self, assignment: Assignment) -> Program:

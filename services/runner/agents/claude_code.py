@@ -44,7 +44,8 @@ class ClaudeCode:
     """Runs `claude -p` with the prompt on standard input."""
 
     name = "claude-code"
-    needs_model = True
+    vendor = "anthropic"
+    keeps_to_turns = True
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""

@@ -17,7 +17,8 @@ class Shell:
     """Runs the prompt with `bash -euo pipefail`; every line it prints is a `log` event."""
 
     name = "shell"
-    needs_model = False
+    vendor = None
+    keeps_to_turns = True
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""

@@ -34,7 +34,7 @@ async def egress(settings: EgressSettings, health: HealthSettings) -> AsyncGener
         finally:
             os.umask(old)
         async with HealthServer(health.host, health.port, {}):
-            log.info("egress_ready", upstream=settings.anthropic_base_url)
+            log.info("egress_ready", anthropic=settings.anthropic_base_url, openai=settings.openai_base_url)
             yield
         await runner.cleanup()
         await control.stop()

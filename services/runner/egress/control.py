@@ -15,16 +15,18 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
+from services.runner.egress import upstreams
 from services.runner.egress.doors import Door, DoorKey
 from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
+from services.runner.egress.upstreams import UnknownVendor
 from shared.events.values import Purpose
 from shared.secrets import Context, Keyring, SecretsError
 
 log = structlog.get_logger()
 
-SOCKET_NAME = "anthropic.sock"
+SOCKET_NAME = "model.sock"
 MAX_CONNECTIONS = 64
 """Of one door: descriptors are this process's, and a sandbox could take them all from the other runs' doors."""
 CLOSING_SECONDS = 2.0
@@ -82,17 +84,20 @@ class Control:
             async with self._opening:  # two that ask at once must get one door, and one count of what is spent
                 if str(key) not in self._doors:
                     await self._listen(key, asked, directory)
+        except UnknownVendor as error:
+            raise web.HTTPUnprocessableEntity(text="no such vendor") from error
         except SecretsError as error:
             log.warning("credential_not_opened", run=str(key), error=type(error).__name__)
             raise web.HTTPForbidden(text="the sealed credential cannot be opened") from error
         return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
 
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
+        upstream = upstreams.of(asked.vendor, self._settings)
         context = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
         credential = self._keyring.open(asked.sealed, context)
         journal = self._settings.state_dir / f"{key}.json"
-        door = Door(key, asked.token, credential, asked.max_cost_usd, journal)
-        proxy = Proxy(door, self._client, self._settings.anthropic_base_url.rstrip("/"), self._settings.max_body_bytes)
+        door = Door(key, asked.token, credential, asked.max_cost_usd, journal, asked.max_answers)
+        proxy = Proxy(door, upstream, self._client, self._settings.max_body_bytes)
         runner = web.AppRunner(proxy.application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))

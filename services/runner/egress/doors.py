@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import SecretBytes, SecretStr
 
-from services.runner.egress.metering import ResponseMeter
+from services.runner.egress.metering import Spent
 
 MAX_REFUSALS = 32
 """Kept for each run; a sandbox that asks without end gets counted, not remembered."""
@@ -46,6 +46,8 @@ class Spending:
     output_tokens: int = 0
     cost_usd: float = 0.0
     requests: int = 0
+    answers: int = 0
+    """Requests that the upstream answered: for some agents, the turns of their model."""
     upstream_status: int = 0
     """The last error status of the upstream that was not followed by a success; 0 where there is none."""
     refusals: list[Refusal] = field(default_factory=list[Refusal])
@@ -57,6 +59,7 @@ class Spending:
             "output_tokens": self.output_tokens,
             "cost_usd": round(self.cost_usd, 6),
             "requests": self.requests,
+            "answers": self.answers,
             "upstream_status": self.upstream_status,
             "refusals": [{"reason": refusal.reason, "request_digest": refusal.request_digest} for refusal in self.refusals],
         }
@@ -77,6 +80,8 @@ class Door:
     credential: SecretBytes
     max_cost_usd: float
     journal: Path
+    max_answers: int | None = None
+    """None: the agent itself keeps to its turns."""
     spending: Spending = field(default_factory=Spending)
 
     def __post_init__(self) -> None:
@@ -93,20 +98,27 @@ class Door:
         """Whether the budget is used up."""
         return self.spending.cost_usd >= self.max_cost_usd
 
+    @property
+    def answered_out(self) -> bool:
+        """Whether the upstream has answered as often as it may."""
+        return self.max_answers is not None and self.spending.answers >= self.max_answers
+
     def refuse(self, refusal: Refusal) -> None:
         """Remember a refusal, once for each kind of request."""
         if refusal not in self.spending.refusals and len(self.spending.refusals) < MAX_REFUSALS:
             self.spending.refusals.append(refusal)
             self._save()
 
-    def charge(self, meter: ResponseMeter, status: int) -> None:
-        """Add one response; a failed one costs nothing but is remembered."""
+    def charge(self, spent: Spent, status: int) -> None:
+        """Add one response; a failed one is remembered too."""
+        failed = status >= 400  # noqa: PLR2004 - RFC 9110 §15.5
         spending = self.spending
         spending.requests += 1
-        spending.upstream_status = status if status >= 400 else 0  # noqa: PLR2004 - RFC 9110 §15.5
-        spending.input_tokens += meter.input_tokens
-        spending.output_tokens += meter.output_tokens
-        spending.cost_usd += meter.cost_usd
+        spending.answers += not failed
+        spending.upstream_status = status if failed else 0
+        spending.input_tokens += spent.input_tokens
+        spending.output_tokens += spent.output_tokens
+        spending.cost_usd += spent.cost_usd
         self._save()
 
     def _save(self) -> None:

@@ -15,6 +15,8 @@ class OpenDoor(BaseModel):
 
     run_id: RunId
     fence: Annotated[int, Field(ge=1)]
+    vendor: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    """Whose API it leads to: the credential's, and no other."""
     token: Annotated[SecretStr, Field(min_length=32, max_length=256)]
     """What the sandbox will show; made by the runner for this attempt, worth nothing elsewhere."""
     owner: OwnerId
@@ -22,6 +24,8 @@ class OpenDoor(BaseModel):
     version: Annotated[int, Field(ge=1)]
     sealed: Base64Bytes
     max_cost_usd: Annotated[float, Field(gt=0)]
+    max_answers: Annotated[int, Field(ge=1)] | None = None
+    """Of the model, for an agent that does not keep to its turns by itself."""
 
     @field_serializer("token", when_used="json")
     def _token(self, token: SecretStr) -> str:
@@ -49,6 +53,7 @@ class DoorReport(Value):
     output_tokens: int = 0
     cost_usd: float = 0.0
     requests: int = 0
+    answers: int = 0
     upstream_status: int = 0
     exhausted: bool = False
     refusals: tuple[RefusedRequest, ...] = ()

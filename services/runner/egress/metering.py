@@ -1,33 +1,47 @@
-"""What a response cost, read from its own usage totals as the bytes pass. Pure: bytes in, totals out; never trusts the sandbox.
+"""What a response cost, read from its own totals as the bytes pass. Pure: bytes in, totals out; never trusts the sandbox.
 
-A stream repeats its usage: `message_start` has the input, each `message_delta` the output so far. The largest value seen of each counts,
-so an event that is repeated or out of order neither adds twice nor hides anything.
+A stream repeats its totals. The largest value seen of each counts, so an event that is repeated or out of order neither adds twice nor
+hides anything. An answer that shows none, because it broke off or they are too long to be kept, is charged by its length.
 """
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from services.runner.egress import prices
+from services.runner.egress.vendors.pricing import FREE, Tokens
+from services.runner.egress.vendors.vendor import Checked, Vendor
 
 MAX_LINE = 4 * 1024 * 1024
 """A line of a stream longer than this is not kept for reading; usage events are a few hundred bytes."""
+BYTES_PER_TOKEN = 4
 
-_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+
+@dataclass(frozen=True)
+class Spent:
+    """What one request came to."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+NOTHING = Spent()
 
 
 @dataclass
 class ResponseMeter:
-    """Reads one response. Feed it every chunk, then ask for the totals."""
+    """Reads one response. Feed it every chunk, then ask what was spent."""
 
-    model: str
+    vendor: Vendor
+    checked: Checked
     stream: bool
-    fast: bool = False
-    _totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_FIELDS, 0))
+    _totals: dict[str, int] = field(default_factory=dict[str, int])
     _rest: bytes = b""
+    _bytes: int = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
+        self._bytes += len(chunk)
         self._rest += chunk
         if not self.stream:
             self._rest = self._rest[-MAX_LINE:] if len(self._rest) > MAX_LINE else self._rest
@@ -38,10 +52,18 @@ class ResponseMeter:
         if len(self._rest) > MAX_LINE:
             self._rest = b""
 
-    def finish(self) -> None:
-        """Read what is left, at the end of the body or where it was cut."""
+    def finish(self) -> Spent:
+        """Read what is left, at the end of the body or where it was cut; what it all came to."""
         self._line(self._rest if self.stream else b"data: " + self._rest)
         self._rest = b""
+        tokens = self.vendor.tokens(self._totals) if self._totals else self._guessed()
+        return Spent(tokens.input, tokens.output, self.checked.price.cost_usd(tokens))
+
+    def _guessed(self) -> Tokens:
+        """A stream spells out far more bytes than its text has, which stands for the thinking that nobody saw."""
+        if self.checked.price == FREE:
+            return Tokens()
+        return Tokens(fresh=len(self.checked.body) // BYTES_PER_TOKEN, output=self._bytes // BYTES_PER_TOKEN)
 
     def _line(self, line: bytes) -> None:
         if not line.startswith(b"data:") or b'"usage"' not in line:
@@ -50,39 +72,6 @@ class ResponseMeter:
             event: Any = json.loads(line[5:])
         except (ValueError, RecursionError):
             return  # cut short, or not ours to read
-        if not isinstance(event, dict):
-            return
-        document = cast("dict[str, Any]", event)
-        for holder in (document, document.get("message")):
-            usage: Any = cast("dict[str, Any]", holder).get("usage") if isinstance(holder, dict) else None
-            if isinstance(usage, dict):
-                self._take(cast("dict[str, Any]", usage))
-
-    def _take(self, usage: dict[str, Any]) -> None:
-        for name in _FIELDS:
-            value = usage.get(name)
-            if isinstance(value, int) and value > self._totals[name]:
-                self._totals[name] = value
-
-    @property
-    def input_tokens(self) -> int:
-        """Everything that was read: fresh, written to the cache and read from it."""
-        return sum(self._totals[name] for name in _FIELDS if name != "output_tokens")
-
-    @property
-    def output_tokens(self) -> int:
-        """Everything that was written."""
-        return self._totals["output_tokens"]
-
-    @property
-    def cost_usd(self) -> float:
-        """The response's price in US dollars."""
-        totals = self._totals
-        return prices.cost_usd(
-            self.model,
-            fresh=totals["input_tokens"],
-            cache_written=totals["cache_creation_input_tokens"],
-            cache_read=totals["cache_read_input_tokens"],
-            output=totals["output_tokens"],
-            fast=self.fast,
-        )
+        if isinstance(event, dict):
+            for name, count in self.vendor.totals(cast("dict[str, Any]", event)).items():
+                self._totals[name] = max(count, self._totals.get(name, 0))

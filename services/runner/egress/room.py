@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 
 from services.runner.egress.doors import Door
-from services.runner.egress.policy import Refused
+from services.runner.egress.vendors.vendor import Refused
 
 AT_ONCE = 16
 """Requests of one door that the upstream sees at a time; more wait."""
@@ -32,6 +32,13 @@ class Room:
         """Held while a body of this size (None: not said) is in memory."""
         return self._large if size_bytes is None or size_bytes > LARGE_BYTES else nullcontext()
 
+    def admit(self) -> None:
+        """Raises Refused where the door has let through all it may."""
+        if self._door.exhausted:
+            raise Refused("budget_exceeded")
+        if self._door.answered_out:
+            raise Refused("turns_used_up")
+
     @asynccontextmanager
     async def taken(self, worst_usd: float) -> AsyncGenerator[None]:
         """Waits until the budget pays for this one beside those under way, even if each costs its worst. Raises Refused.
@@ -41,8 +48,7 @@ class Room:
         while not self._fits(worst_usd):
             self._changed.clear()
             await self._changed.wait()
-        if self._door.exhausted:
-            raise Refused("budget_exceeded")
+        self.admit()
         self._under_way += 1
         self._promised_usd += worst_usd
         try:

@@ -23,8 +23,10 @@ class EgressSettings(BaseSettings):
     """What each run has spent, so that a restart forgets no cost."""
     anthropic_base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+$")] = "https://api.anthropic.com"
     """The one upstream of the Anthropic API: scheme, host and port, fixed by the operator."""
+    openai_base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+$")] = "https://api.openai.com"
+    """The one upstream of the OpenAI API, likewise."""
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Networks outside the public internet that the upstream may lie in: a local model server."""
+    """Networks outside the public internet that the upstreams may lie in: a local model server."""
     ca_bundle: Path | None = None
     """Certificates to trust instead of the system's."""
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 32 * 1024 * 1024

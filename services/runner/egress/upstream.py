@@ -1,4 +1,4 @@
-"""The one connection to the outside: a fixed address, checked before it is used, with no redirects and no proxy of the environment."""
+"""The connections to the outside: fixed addresses, checked before it is used, with no redirects and no proxy of the environment."""
 
 import ipaddress
 import socket
@@ -80,16 +80,19 @@ class CheckedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def session(settings: EgressSettings) -> aiohttp.ClientSession:
-    """A client for the upstream. Raises AddressRefused at once where it is configured by an address that is not permitted."""
-    host = urlsplit(settings.anthropic_base_url).hostname or ""
+def _check(host: str, settings: EgressSettings) -> None:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        pass  # a name: the resolver judges it each time
-    else:
-        if not permitted(host, settings.allow_networks):
-            raise AddressRefused(host)
+        return  # a name: the resolver judges it each time
+    if not permitted(host, settings.allow_networks):
+        raise AddressRefused(host)
+
+
+def session(settings: EgressSettings) -> aiohttp.ClientSession:
+    """A client for the upstreams. Raises AddressRefused at once where one is configured by an address that is not permitted."""
+    for base_url in (settings.anthropic_base_url, settings.openai_base_url):
+        _check(urlsplit(base_url).hostname or "", settings)
     trust = ssl.create_default_context(cafile=str(settings.ca_bundle) if settings.ca_bundle else None)
     # No limit over all doors: each has its own, and one must not use up the others' connections.
     connector = aiohttp.TCPConnector(resolver=CheckedResolver(settings.allow_networks), ssl=trust, limit=0, ttl_dns_cache=30)

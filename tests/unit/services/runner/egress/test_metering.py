@@ -1,5 +1,6 @@
 """What a response cost, from its own totals."""
 
+import itertools
 import json
 from typing import Any
 
@@ -7,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runner.egress import prices
-from services.runner.egress.metering import MAX_LINE, ResponseMeter
+from services.runner.egress.metering import MAX_LINE, ResponseMeter, Spent
+from services.runner.egress.vendors.anthropic import prices
+from services.runner.egress.vendors.anthropic.vendor import Anthropic
+from services.runner.egress.vendors.openai import prices as openai_prices
+from services.runner.egress.vendors.openai.vendor import OpenAI
+from services.runner.egress.vendors.pricing import FREE, Price
+from services.runner.egress.vendors.vendor import Checked
 
 
 def _event(document: dict[str, Any]) -> bytes:
@@ -28,59 +34,81 @@ STREAM = b"".join(
 )
 
 
+def _meter(*, stream: bool = True, price: Price = prices.PRICES["claude-sonnet"], body: bytes = b"{}") -> ResponseMeter:
+    return ResponseMeter(Anthropic(), Checked("/v1/messages", body, price, stream=stream, max_tokens=10), stream)
+
+
+def _read(meter: ResponseMeter, *chunks: bytes) -> Spent:
+    for chunk in chunks:
+        meter.feed(chunk)
+    return meter.finish()
+
+
 @given(st.lists(st.integers(min_value=1, max_value=len(STREAM)), max_size=20))
 def test_a_stream_is_read_the_same_however_it_is_cut(cuts: list[int]) -> None:
-    meter, begin = ResponseMeter("claude-sonnet-4-5", stream=True), 0
-    for end in [*sorted(cuts), len(STREAM)]:
-        meter.feed(STREAM[begin:end])
-        begin = end
-    meter.finish()
-    assert (meter.input_tokens, meter.output_tokens) == (1_500, 200)
-    assert meter.cost_usd == pytest.approx((1_000 * 3 + 500 * 0.3 + 200 * 15) / 1_000_000)
+    places = [0, *sorted(cuts), len(STREAM)]
+    spent = _read(_meter(), *(STREAM[begin:end] for begin, end in itertools.pairwise(places)))
+    assert (spent.input_tokens, spent.output_tokens) == (1_500, 200)
+    assert spent.cost_usd == pytest.approx((1_000 * 3 + 500 * 0.3 + 200 * 15) / 1_000_000)
 
 
 def test_a_stream_that_is_cut_costs_what_was_seen() -> None:
-    meter = ResponseMeter("claude-sonnet-4-5", stream=True)
-    meter.feed(STREAM[: STREAM.index(b"120") + 20])
-    meter.finish()
-    assert (meter.input_tokens, meter.output_tokens) == (1_500, 120)
+    spent = _read(_meter(), STREAM[: STREAM.index(b"120") + 20])
+    assert (spent.input_tokens, spent.output_tokens) == (1_500, 120)
 
 
 def test_a_whole_answer_is_read_at_its_end() -> None:
-    meter = ResponseMeter("claude-haiku-4-5", stream=False)
-    meter.feed(b'{"type": "message", "usage": {"input_tokens": 10, "out')
-    meter.feed(b'put_tokens": 5}}')
-    meter.finish()
-    assert (meter.input_tokens, meter.output_tokens) == (10, 5)
+    spent = _read(_meter(stream=False), b'{"type": "message", "usage": {"input_tokens": 10, "out', b'put_tokens": 5}}')
+    assert (spent.input_tokens, spent.output_tokens) == (10, 5)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=20), st.booleans())
 def test_any_bytes_can_pass(chunks: list[bytes], stream: bool) -> None:
-    meter = ResponseMeter("m", stream=stream)
-    for chunk in chunks:
-        meter.feed(chunk)
-    meter.finish()
-    assert meter.input_tokens >= 0
+    assert _read(_meter(stream=stream), *chunks).cost_usd >= 0
 
 
 def test_an_endless_line_is_not_kept() -> None:
-    meter = ResponseMeter("m", stream=True)
-    for _ in range(3):
-        meter.feed(b"data: " + b"x" * MAX_LINE)
-    meter.feed(b"\n" + STREAM)
-    meter.finish()
-    assert meter.output_tokens == 200
+    endless = [b"data: " + b"x" * MAX_LINE] * 3
+    assert _read(_meter(), *endless, b"\n" + STREAM).output_tokens == 200
 
 
-def test_an_unknown_model_is_priced_at_the_dearest() -> None:
-    assert prices.price("something-new") == prices.DEAREST
-    assert prices.price("claude-opus-4-5-20251101") == prices.PRICES["claude-opus-4-5"]
-    assert prices.price("claude-opus-4-20250514") == prices.PRICES["claude-opus-4"]
+def test_an_answer_without_totals_is_charged_by_its_length() -> None:
+    text = b"data: " + b"x" * 3_994
+    assert _read(_meter(body=b"y" * 400), text) == Spent(100, 1_000, (100 * 3 + 1_000 * 15) / 1_000_000)
+    assert _read(_meter(body=b"y" * 400, price=FREE, stream=False), b'{"input_tokens": 9}') == Spent()
 
 
-def test_what_the_vendor_takes_more_for_is_counted() -> None:
-    plain = prices.cost_usd("claude-opus-4-5", fresh=1_000, cache_written=0, cache_read=0, output=100)
-    assert prices.cost_usd("claude-opus-4-5", fresh=1_000, cache_written=0, cache_read=0, output=100, fast=True) == pytest.approx(6 * plain)
-    assert prices.cost_usd("claude-sonnet-4-5", fresh=0, cache_written=0, cache_read=300_000, output=100) == pytest.approx(
-        (300_000 * 0.3 * 2 + 100 * 15 * 1.5) / 1_000_000
+USAGE = {
+    "input_tokens": 5_000,
+    "input_tokens_details": {"cached_tokens": 2_000, "cache_write_tokens": 1_000},
+    "output_tokens": 300,
+    "output_tokens_details": {"reasoning_tokens": 250},
+    "total_tokens": 5_300,
+}
+
+
+@pytest.mark.parametrize("ending", ["response.completed", "response.incomplete", "response.failed"])
+def test_openais_totals_stand_in_the_last_event_and_the_cached_are_part_of_the_input(ending: str) -> None:
+    checked = Checked("/v1/responses", b"{}", openai_prices.PRICES["gpt-6.1-sol"], stream=True, max_tokens=10)
+    begun = _event({"type": "response.created", "response": {"usage": None}})
+    spent = _read(ResponseMeter(OpenAI(), checked, stream=True), begun, _event({"type": ending, "response": {"usage": USAGE}}))
+    cost = (2_000 * 2 + 1_000 * 2.5 + 2_000 * 0.1 + 300 * 10) / 1_000_000
+    assert (spent.input_tokens, spent.output_tokens, spent.cost_usd) == (5_000, 300, pytest.approx(cost))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["response", "usage", "message", "input_tokens", "input_tokens_details", "cached_tokens", "output_tokens"]),
+                inner,
+            )
+        ),
     )
+)
+def test_totals_of_any_shape_break_nothing_and_never_give_money_back(event: object) -> None:
+    for vendor in (Anthropic(), OpenAI()):
+        checked = Checked("/", b"{}", prices.DEAREST, stream=True, max_tokens=10)
+        assert _read(ResponseMeter(vendor, checked, stream=True), b"data: " + json.dumps(event).encode() + b"\n").cost_usd >= 0

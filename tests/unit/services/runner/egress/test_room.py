@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 from services.runner.egress.doors import Door, DoorKey
-from services.runner.egress.metering import ResponseMeter
-from services.runner.egress.policy import Refused
+from services.runner.egress.metering import Spent
 from services.runner.egress.room import AT_ONCE, Room
+from services.runner.egress.vendors.vendor import Refused
 
 
 @pytest.fixture
@@ -28,12 +28,6 @@ async def _begun(room: Room, worst_usd: float, count: int, let_go: asyncio.Event
     for _ in range(2 * count):
         await asyncio.sleep(0)
     return tasks
-
-
-def _spend(door: Door, usd: float) -> None:
-    meter = ResponseMeter("claude-sonnet-4-5", stream=True)
-    meter.feed(b'data: {"usage": {"output_tokens": %d}}\n' % (usd / 15 * 1_000_000))
-    door.charge(meter, 200)
 
 
 @pytest.mark.parametrize(("worst_usd", "under_way"), [(0.0, AT_ONCE), (0.25, 4), (0.4, 2), (5.0, 1)])
@@ -59,7 +53,7 @@ async def test_as_many_go_as_the_budget_pays_for_and_one_always(door: Door, wors
 async def test_who_waits_for_a_budget_that_is_then_used_up_is_refused(door: Door) -> None:
     room, let_go = Room(door), asyncio.Event()
     tasks = await _begun(room, 5.0, 3, let_go)
-    _spend(door, 2.0)
+    door.charge(Spent(cost_usd=2.0), 200)
     let_go.set()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in ended] == [type(None), Refused, Refused]
@@ -82,3 +76,13 @@ async def test_large_bodies_wait_for_each_other_and_small_ones_do_not(door: Door
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
+
+
+def test_a_door_that_counts_turns_closes_after_the_last(tmp_path: Path) -> None:
+    door = Door(DoorKey("r", 1), SecretStr("t"), SecretBytes(b"k"), 1.0, tmp_path / "journal.json", max_answers=2)
+    room = Room(door)
+    for status in (200, 429, 502, 200):  # what failed was no turn
+        room.admit()
+        door.charge(Spent(), status)
+    with pytest.raises(Refused, match="turns_used_up"):
+        room.admit()

@@ -1,4 +1,4 @@
-"""What a sandbox may ask of the model API, and what it may not."""
+"""What a sandbox may ask of Anthropic's API, and what it may not."""
 
 import contextlib
 import json
@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runner.egress import policy
+from services.runner.egress.vendors import bodies
+from services.runner.egress.vendors.anthropic import policy, prices
+from services.runner.egress.vendors.anthropic.vendor import Anthropic
+from services.runner.egress.vendors.pricing import Tokens
+from services.runner.egress.vendors.vendor import Asked, Checked, Refused
 
 GOOD: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
@@ -32,13 +36,17 @@ GOOD: dict[str, Any] = {
 }
 
 
-def _check(document: object, path: str = "/v1/messages", method: str = "POST") -> policy.Checked:
-    return policy.check(method, path, json.dumps(document).encode())
+def _raw(body: bytes, path: str = "/v1/messages", method: str = "POST", query: str = "") -> Checked:
+    return policy.check(Asked(method, path, query, body))
+
+
+def _check(document: object, path: str = "/v1/messages", method: str = "POST") -> Checked:
+    return _raw(json.dumps(document).encode(), path, method)
 
 
 def test_what_an_agent_needs_passes_and_is_serialised_anew() -> None:
-    checked = policy.check("POST", "/v1/messages", b" " + json.dumps(GOOD, indent=3).encode())
-    assert checked.model == "claude-sonnet-4-5"
+    checked = _raw(b" " + json.dumps(GOOD, indent=3).encode())
+    assert (checked.target, checked.price) == ("/v1/messages", prices.PRICES["claude-sonnet"])
     assert checked.stream
     assert json.loads(checked.body) == GOOD
     assert not checked.body.startswith(b" ")
@@ -72,7 +80,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("reason", "document"), REFUSED)
 def test_the_api_s_own_ways_out_are_refused_by_name(reason: str, document: dict[str, Any]) -> None:
-    with pytest.raises(policy.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         _check(document)
     assert refused.value.reason == reason
 
@@ -89,23 +97,23 @@ def test_the_api_s_own_ways_out_are_refused_by_name(reason: str, document: dict[
     ],
 )
 def test_other_endpoints_are_refused(method: str, path: str) -> None:
-    with pytest.raises(policy.Refused, match="endpoint_denied"):
+    with pytest.raises(Refused, match="endpoint_denied"):
         _check(GOOD, path, method)
 
 
 def test_equal_names_are_refused_at_any_depth() -> None:
-    with pytest.raises(policy.Refused, match="duplicate_key"):
-        policy.check("POST", "/v1/messages", b'{"model": "a", "messages": [{"role": "user", "content": "x", "content": "y"}]}')
+    with pytest.raises(Refused, match="duplicate_key"):
+        _raw(b'{"model": "a", "messages": [{"role": "user", "content": "x", "content": "y"}]}')
 
 
 def test_a_body_nested_without_end_is_refused() -> None:
     block: dict[str, Any] = {"type": "text", "text": "x"}
     for _ in range(200):
         block = {"type": "tool_result", "content": [block]}
-    with pytest.raises(policy.Refused, match="body_too_deep"):
+    with pytest.raises(Refused, match="body_too_deep"):
         _check(_with_block(block))
-    with pytest.raises(policy.Refused, match="body_invalid"):
-        policy.check("POST", "/v1/messages", b"[" * 100_000)
+    with pytest.raises(Refused, match="body_invalid"):
+        _raw(b"[" * 100_000)
 
 
 @given(
@@ -115,8 +123,8 @@ def test_a_body_nested_without_end_is_refused() -> None:
     )
 )
 def test_anything_else_is_a_refusal_and_nothing_worse(body: bytes) -> None:
-    with pytest.raises(policy.Refused):
-        policy.check("POST", "/v1/messages", body)
+    with pytest.raises(Refused):
+        _raw(body)
 
 
 def test_betas_that_open_server_side_abilities_are_left_out() -> None:
@@ -128,17 +136,17 @@ def test_betas_that_open_server_side_abilities_are_left_out() -> None:
 
 def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_read() -> None:
     for part in (b"[]", b"{}", b'{"a":[1]}'):
-        body = b'{"model":"m","messages":[' + b",".join([part] * policy.MAX_PARTS) + b"]}"
-        with pytest.raises(policy.Refused, match="body_too_complex"):
-            policy.check("POST", "/v1/messages", body)
+        body = b'{"model":"m","messages":[' + b",".join([part] * bodies.MAX_PARTS) + b"]}"
+        with pytest.raises(Refused, match="body_too_complex"):
+            _raw(body)
 
 
 @pytest.mark.parametrize("depth", range(100, 1_100, 50))
 def test_any_depth_passes_or_is_refused(depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     body = json.dumps(GOOD)[:-1].encode() + b', "metadata": ' + nested + b"}"
-    with contextlib.suppress(policy.Refused):
-        assert nested in policy.check("POST", "/v1/messages", body).body
+    with contextlib.suppress(Refused):
+        assert nested in _raw(body).body
 
 
 @pytest.mark.parametrize("value", [None, "1000", -5, 1e400, True, 10**4_000, [1]])
@@ -155,3 +163,33 @@ def test_the_worst_case_knows_the_answers_length_and_speed() -> None:
 
 def test_names_of_betas_are_compared_without_case() -> None:
     assert policy.betas("ok-1, MCP-Client-2025-04-04,Files-Api-1") == "ok-1"
+
+
+def test_a_query_passes_only_as_the_client_sends_it() -> None:
+    body = json.dumps(GOOD).encode()
+    assert _raw(body, query="beta=true").target == "/v1/messages?beta=true"
+    with pytest.raises(Refused, match="query_denied"):
+        _raw(body, query="upstream=other")
+
+
+def test_an_unknown_model_is_priced_at_the_dearest() -> None:
+    assert prices.price("something-new") == prices.DEAREST
+    assert prices.price("claude-opus-4-5-20251101") == prices.PRICES["claude-opus-4-5"]
+    assert prices.price("claude-opus-4-20250514") == prices.PRICES["claude-opus-4"]
+
+
+def test_what_the_vendor_takes_more_for_is_counted() -> None:
+    some = Tokens(fresh=1_000, output=100)
+    assert prices.price("claude-opus-4-5", fast=True).cost_usd(some) == pytest.approx(6 * prices.price("claude-opus-4-5").cost_usd(some))
+    long = Tokens(cache_read=300_000, output=100)
+    assert prices.price("claude-sonnet-4-5").cost_usd(long) == pytest.approx((300_000 * 0.3 * 2 + 100 * 15 * 1.5) / 1_000_000)
+
+
+def test_the_key_goes_where_the_client_would_put_it() -> None:
+    sent = {"anthropic-beta": "ok-1,mcp-client-1", "x-forwarded-for": "1.2.3.4", "authorization": "Bearer own"}
+    assert Anthropic().headers("sk-ant-api03-k", sent) == {
+        "anthropic-version": "2023-06-01",
+        "anthropic-beta": "ok-1",
+        "x-api-key": "sk-ant-api03-k",
+    }
+    assert Anthropic().headers("sk-ant-oat-k", {})["authorization"] == "Bearer sk-ant-oat-k"

@@ -1,0 +1,31 @@
+"""Every vendor there is, and where the operator has its API lie."""
+
+from dataclasses import dataclass
+
+from services.runner.egress.settings import EgressSettings
+from services.runner.egress.vendors.anthropic.vendor import Anthropic
+from services.runner.egress.vendors.openai.vendor import OpenAI
+from services.runner.egress.vendors.vendor import Vendor
+
+
+class UnknownVendor(ValueError):
+    """No model API of this vendor can be reached from here."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The one place a door leads to."""
+
+    vendor: Vendor
+    base_url: str
+
+
+def of(name: str, settings: EgressSettings) -> Upstream:
+    """The vendor's upstream. Raises UnknownVendor."""
+    match name:
+        case "anthropic":
+            return Upstream(Anthropic(), settings.anthropic_base_url)
+        case "openai":
+            return Upstream(OpenAI(), settings.openai_base_url)
+        case _:
+            raise UnknownVendor(name)

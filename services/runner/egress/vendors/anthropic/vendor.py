@@ -1,0 +1,58 @@
+"""Anthropic's Messages API as a door's vendor."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from services.runner.egress.vendors.anthropic import policy
+from services.runner.egress.vendors.pricing import Tokens
+from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
+
+_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+_SUBSCRIPTION = "sk-ant-oat"
+
+
+class Anthropic:
+    """See Vendor."""
+
+    name = "anthropic"
+    waited_out: frozenset[int] = frozenset()  # its client waits by itself
+
+    def check(self, asked: Asked) -> Checked:
+        """See Vendor."""
+        return policy.check(asked)
+
+    def token(self, headers: Mapping[str, str]) -> str:
+        """See Vendor."""
+        return headers.get("x-api-key") or bearer(headers)
+
+    def headers(self, key: str, sent: Mapping[str, str]) -> dict[str, str]:
+        """See Vendor. A subscription's OAuth token goes where the client itself would put it."""
+        beta = policy.betas(sent.get("anthropic-beta", ""))
+        return {
+            "anthropic-version": "2023-06-01",
+            **({"anthropic-beta": beta} if beta else {}),
+            **({"authorization": f"Bearer {key}"} if key.startswith(_SUBSCRIPTION) else {"x-api-key": key}),
+        }
+
+    def totals(self, event: Document) -> Totals:
+        """See Vendor. `message_start` has the input, each `message_delta` the output so far."""
+        found: dict[str, int] = {}
+        for holder in (event, event.get("message")):
+            usage: Any = cast("Document", holder).get("usage") if isinstance(holder, dict) else None
+            if isinstance(usage, dict):
+                counts = cast("Document", usage)
+                found |= {name: counts[name] for name in _FIELDS if isinstance(counts.get(name), int)}
+        return found
+
+    def tokens(self, totals: Totals) -> Tokens:
+        """See Vendor."""
+        return Tokens(*(totals.get(name, 0) for name in _FIELDS))
+
+    def error(self, kind: str, message: str) -> Document:
+        """See Vendor."""
+        return {"type": "error", "error": {"type": kind, "message": message}}
+
+    def meaning(self, status: int, body: bytes) -> int:
+        """See Vendor."""
+        del body
+        return status

@@ -1,0 +1,72 @@
+"""OpenAI's Responses API as a door's vendor."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from services.runner.egress.vendors.openai import policy
+from services.runner.egress.vendors.pricing import Tokens
+from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
+
+_TOO_MANY, _PAYMENT_REQUIRED = 429, 402  # RFC 6585 §4, RFC 9110 §15.5.3
+_LITE = "x-openai-internal-codex-responses-lite"
+"""Codex says by it that a request has its tools among the input, as newer models take them. Passed on as `true` or not at all."""
+
+
+class OpenAI:
+    """See Vendor."""
+
+    name = "openai"
+    waited_out: frozenset[int] = frozenset({_TOO_MANY})
+
+    def check(self, asked: Asked) -> Checked:
+        """See Vendor."""
+        return policy.check(asked)
+
+    def token(self, headers: Mapping[str, str]) -> str:
+        """See Vendor."""
+        return bearer(headers)
+
+    def headers(self, key: str, sent: Mapping[str, str]) -> dict[str, str]:
+        """See Vendor."""
+        return {"authorization": f"Bearer {key}", **({_LITE: "true"} if sent.get(_LITE) == "true" else {})}
+
+    def totals(self, event: Document) -> Totals:
+        """See Vendor. The last event of a stream has them; a whole answer has them at its top."""
+        found: dict[str, int] = {}
+        for holder in (event, event.get("response")):
+            usage = _object(_object(holder).get("usage"))
+            read, written = _object(usage.get("input_tokens_details")), usage.get("output_tokens")
+            counts = {
+                "input": usage.get("input_tokens"),
+                "cache_read": read.get("cached_tokens"),
+                "cache_written": read.get("cache_write_tokens"),
+                "output": written,  # thinking included
+            }
+            found |= {name: count for name, count in counts.items() if isinstance(count, int)}
+        return found
+
+    def tokens(self, totals: Totals) -> Tokens:
+        """See Vendor. What was cached is part of the input."""
+        read, written = totals.get("cache_read", 0), totals.get("cache_written", 0)
+        return Tokens(max(totals.get("input", 0) - read - written, 0), written, read, totals.get("output", 0))
+
+    def error(self, kind: str, message: str) -> Document:
+        """See Vendor."""
+        return {"error": {"type": kind, "message": message, "code": None, "param": None}}
+
+    def meaning(self, status: int, body: bytes) -> int:
+        """See Vendor. An account without credit is answered like one that asks too often, but waiting helps only the latter."""
+        return _PAYMENT_REQUIRED if status == _TOO_MANY and _without_credit(body) else status
+
+
+def _without_credit(body: bytes) -> bool:
+    try:
+        error = _object(_object(json.loads(body)).get("error"))
+    except (ValueError, RecursionError):
+        return False
+    return "insufficient_quota" in (error.get("code"), error.get("type"))
+
+
+def _object(value: Any) -> Document:
+    return cast("Document", value) if isinstance(value, dict) else {}
