@@ -51,8 +51,28 @@ class StartRun:
             return False
         log.info("run_refused", fate=fate)
         if fate is not Fate.FINISHED:
-            await self._with.bus.publish(fact_of(command, RunFailed(run_id=start.run_id, failure=failure(CODES[fate])), "0"))
+            await self._refuse(command, start, CODES[fate])
         return True
+
+    async def _refuse(self, command: AnyEnvelope, start: RunnerStart, code: str) -> None:
+        """Where an attempt has begun only an ending of the highest fence counts: so under a lease, which shows that nobody is at work too."""
+        started = await self._last(RunStarted, command)
+        if started is None or started.data.run_id != start.run_id:
+            await self._with.bus.publish(fact_of(command, RunFailed(run_id=start.run_id, failure=failure(code)), "0"))
+            return
+        lease = await self._claimed(start)
+        try:
+            if not await self._ended(command, start):
+                refused = RunFailed(run_id=start.run_id, fence=lease.fence, failure=failure(code))
+                await self._with.bus.publish(fact_of(command, refused, str(lease.fence)))
+        finally:
+            await lease.release()
+
+    async def _claimed(self, start: RunnerStart) -> Lease:
+        try:
+            return await self._leases.claim(start.run_id, self._with.runner_id)
+        except LeaseHeld as held:
+            raise Postpone(held.remaining_seconds) from held
 
     async def _ended(self, command: AnyEnvelope, start: RunnerStart) -> bool:
         """Whether the command has its ending, or its run has one: an earlier try of it that stood in the queue with this one."""
@@ -78,10 +98,7 @@ class StartRun:
         except EngineUnreachable as error:  # nothing was tried: the command waits, or goes to a runner whose engine answers
             log.warning("engine_away")
             raise Postpone(_ENGINE_AWAY_SECONDS) from error
-        try:
-            lease = await self._leases.claim(start.run_id, self._with.runner_id)
-        except LeaseHeld as held:
-            raise Postpone(held.remaining_seconds) from held
+        lease = await self._claimed(start)
         try:
             await self._under(lease, command, start)
         finally:

@@ -1,0 +1,107 @@
+"""The Docker engine fails under the line: runs wait for it or are attempted again, once each, and nothing is left of the first attempt.
+
+With an engine of these tests' own: everybody else's goes on.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.images.build import ensure_images
+from shared.events.failures import FailureClass
+from tests.e2e.failures.rows import Remote, Row, ends
+from tests.servers.docker import Engine, own_engine
+from tests.servers.git import GitServer
+from tests.servers.stack import Person, Stack
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts an engine")
+
+PUBLISHED = Row("succeeded", outcome="published", kept=True, pushed=True)
+SCRIPT = "echo begun; sleep 4; echo done > done.txt"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    ensure_images(lambda _: None, ["shell"])
+    with own_engine("async-code/shell:current") as engine, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", engine.host)  # of the client by which tests look for what is left
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Engine) -> Iterator[Stack]:
+    """In the place of everybody's: a stack on that engine."""
+    stack = Stack(
+        {
+            "SIGNUP": "true",
+            "GIT_ALLOW_PROTOCOLS": "https,http",
+            "GIT_ALLOW_NETWORKS": "127.0.0.0/8",
+            "LEASE_TTL_SECONDS": "6",
+            "DOCKER_HOST": engine.host,
+        }
+    )
+    stack.up()
+    yield stack
+    stack.down()
+    assert engine.containers() == []
+    stack.remove()
+
+
+@pytest.fixture
+def remote(git_server: GitServer, repository: str) -> Remote:
+    return Remote(git_server, repository)
+
+
+def begun(person: Person, project: str) -> str:
+    """A task whose agent has begun."""
+    task = person.task(project, SCRIPT)
+    next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["text"] == "begun")
+    return task
+
+
+def told_of_one_end(person: Person, task: str) -> list[str]:
+    """What the trail says of the runs of a task that has ended."""
+    next(event for event in person.follow(task) if event.name == "end")
+    entries = person.client.get("/v1/audit", task_id=task, limit=100)["entries"]
+    return [entry["type"] for entry in entries if entry["stream"] == "EVT" and entry["type"].startswith("run.")]
+
+
+def test_an_image_that_is_missing(stack: Stack, person: Person, project: str, remote: Remote) -> None:
+    task = person.task(project, "do", agent="claude-code")
+    ends(stack, person, task, Row("failed", FailureClass.SETUP_FAILED, "image_missing"), remote)
+
+
+def test_an_engine_that_is_down_when_a_run_is_to_start(engine: Engine, stack: Stack, person: Person, project: str, remote: Remote) -> None:
+    engine.stop()
+    task = person.task(project, SCRIPT)
+    person.until(task, "running")
+    assert stack.status()["state"] == "degraded"
+    engine.start()
+    ends(stack, person, task, PUBLISHED, remote)
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stops", "is killed"])
+def test_an_engine_that_goes_and_comes_back_under_a_run(
+    engine: Engine, stack: Stack, person: Person, project: str, remote: Remote, *, crash: bool
+) -> None:
+    task = begun(person, project)
+    engine.kill() if crash else engine.stop()
+    engine.start()
+    ended = ends(stack, person, task, PUBLISHED, remote)
+    assert len(ended["run_ids"]) == 1
+    assert engine.containers() == []
+    said = [line["event"]["text"] for line in person.client.get(f"/v1/tasks/{task}/messages")["messages"]]
+    assert said.count("begun") == 1  # the transcript is the attempt's that counts
+
+
+def test_a_run_that_is_cancelled_while_its_engine_is_away(
+    engine: Engine, stack: Stack, person: Person, project: str, remote: Remote
+) -> None:
+    task = begun(person, project)
+    engine.stop()
+    person.client.post(f"/v1/tasks/{task}/cancel", {})
+    ended = person.until(task, "cancelled", "failed", "succeeded")
+    engine.start()
+    assert ended["state"] == "cancelled"
+    ends(stack, person, task, Row("cancelled"), remote)
