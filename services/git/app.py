@@ -69,10 +69,11 @@ def measures(settings: GitSettings) -> Measures:
         depth=settings.snapshot_depth,
         workspace_bytes=settings.max_workspace_bytes,
         local_seconds=settings.local_seconds,
-        push=Caps(timeout_seconds=settings.remote_seconds),
+        push=Caps(timeout_seconds=settings.remote_seconds, memory_bytes=settings.max_memory_bytes),
         bounds=Bounds(
             pack_bytes=settings.max_result_bytes,
             workspace_bytes=settings.max_workspace_bytes,
+            depth=settings.snapshot_depth,
             memory_bytes=settings.max_memory_bytes,
             timeout_seconds=settings.local_seconds,
         ),

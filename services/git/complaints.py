@@ -49,6 +49,31 @@ _INDEX = _rules(
 )
 
 
+_FSCK = re.compile(rb"error: object [0-9a-f]{40,64}: ([A-Za-z0-9]{1,40}): ")  # the name of the rule: fsck.<msg-id> in git-fsck(1)
+_REASONS = (
+    (rb"out of memory|mmap failed|cannot allocate", "it takes too much memory"),
+    (rb"SHA-?1 COLLISION", "an object collides with another"),
+    (rb"junk at the end", "something follows its end"),
+    (rb"already resolved", "a delta makes an object that is there already"),
+    (rb"unresolved delta|delta base", "a delta lacks its base"),
+    (rb"SHA-?1 mismatch|SHA-?256 mismatch|pack is corrupted|checksum", "its checksum is wrong"),
+    (rb"did not receive expected object|missing (blob|tree|commit|tag)|unable to read|object .* not found", "an object is missing"),
+    (rb"expected type|unexpected type|is a (blob|tree|commit|tag), not", "an object is of another kind than it is called"),
+    (rb"inflate|zlib|bad zlib", "an object does not unfold"),
+    (rb"early EOF", "it breaks off"),
+    (rb"pack signature|pack version|unknown object type|bad object|badly", "it is malformed"),
+    (rb"exceeds maximum allowed size|File too large|signal 25", "it is too large"),
+)
+
+
+def reason(complaint: bytes) -> str:
+    """Why git refused a pack, in fixed words or by the name of git's own rule: nothing of the pack is repeated."""
+    rule = _FSCK.search(complaint)
+    if rule is not None:
+        return rule[1].decode("ascii")
+    return next((words for pattern, words in _REASONS if re.search(pattern, complaint, re.IGNORECASE)), "for a reason of git's")
+
+
 def _decide(complaint: bytes, rules: Rules) -> type[GitError] | None:
     own = b"\n".join(line for line in complaint.splitlines() if not line.startswith(b"remote:"))
     return next((error for pattern, error in rules if pattern.search(own)), None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from services.git import objects
+from services.git import objects, trees
 from services.git.command import MIB, Caps, Git
 from services.git.errors import CommandTimedOut, ResultTooLarge
 from services.git.patches import Record, Section, records, sections
@@ -25,6 +25,7 @@ _DIFF = ("diff-tree", "-r", "--no-color", "--no-ext-diff", "--no-textconv", "--f
 _STATUS: dict[str, Literal["added", "modified", "deleted", "renamed", "copied", "type_changed"]] = {
     "A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed",
 }  # fmt: skip
+_NEW_NAME, _ALIKE = frozenset("ARC"), "another name but for case"
 _ABSENT = b"000000"
 _NO_MEMORY = b"Out of memory"  # a small pack can hold a file of gigabytes, which a patch needs whole
 _MAX_LINKS = 20_000
@@ -62,24 +63,35 @@ class Diff:
 async def changes(git: Git, taken: Taken, protection: Protection, sizes: Sizes) -> Diff:
     """Compare the base's tree with the tree taken in. Raises ResultTooLarge when even the list of files is too much."""
     found = await _records(git, taken, sizes)
-    await _follow_links(git, taken, protection)
-    guarded = await asyncio.to_thread(lambda: [protection.covers(record.touched) for record in found])
-    shown = _shown(guarded, sizes.files)
+    await _follow_links(git, taken, protection, sizes)
+    reasons = await asyncio.to_thread(_reasons, found, taken, protection)
+    shown = _shown([reason is not None for reason in reasons], sizes.files)
     sections_of = await _sections(git, taken, found, sizes)
     texts = await _texts(git, taken, [found[index] for index in shown], sizes)
     counts = [_counts(record, parts) for record, parts in zip(found, sections_of, strict=True)]
     budget, files = sizes.document_bytes, list[FileChange]()
     for index in shown:
-        by = protection.reason(found[index].touched) if guarded[index] else None
-        file, budget = _file(found[index], sections_of[index], texts, budget, counts[index], protected_by=by)
+        file, budget = _file(found[index], sections_of[index], texts, budget, counts[index], protected_by=reasons[index])
         files.append(file)
     return Diff(
         ChangesDocument(base_sha=taken.base_sha, tree_sha=taken.tree_sha, files=tuple(files), truncated=len(shown) < len(found)),
         files=len(found),
         additions=sum(additions for additions, _ in counts),
         deletions=sum(deletions for _, deletions in counts),
-        protected_files=sum(guarded),
+        protected_files=sum(reason is not None for reason in reasons),
     )
+
+
+def _reasons(found: Sequence[Record], taken: Taken, protection: Protection) -> list[str | None]:
+    """Why each record waits for a person, or None: it is to protected paths, or a new name is another's but for case.
+
+    On a machine that ignores case the second overwrites the first, and what was reviewed is not what is there.
+    """
+    alike = trees.alike(taken.entries)
+    return [
+        protection.reason(record.touched) or (_ALIKE if record.status in _NEW_NAME and trees.folded(record.touched.path) in alike else None)
+        for record in found
+    ]
 
 
 async def write_patch(git: Git, taken: Taken, path: Path, sizes: Sizes) -> None:
@@ -148,24 +160,24 @@ async def _texts(git: Git, taken: Taken, shown: Sequence[Record], sizes: Sizes) 
         for sha, mode in ((record.old_sha, record.touched.old_mode), (record.new_sha, record.touched.new_mode))
         if mode not in {_ABSENT, GITLINK}
     )
-    size = await objects.sizes(git, taken.repository, wanted)
+    size = {each.sha: each.size for each in await objects.described(git, taken.repository, wanted, sizes.caps(64 * MIB))}
     budget, chosen = 2 * sizes.document_bytes, list[str]()
     for sha in wanted:
         if size[sha] <= min(sizes.file_bytes, budget):
             budget -= size[sha]
             chosen.append(sha)
-    contents = await objects.contents(git, taken.repository, chosen, 4 * sizes.document_bytes + 16 * MIB)
+    contents = await objects.contents(git, taken.repository, chosen, sizes.caps(4 * sizes.document_bytes + 16 * MIB))
     return {sha: contents.get(sha) for sha in wanted}
 
 
-async def _follow_links(git: Git, taken: Taken, protection: Protection) -> None:
+async def _follow_links(git: Git, taken: Taken, protection: Protection, sizes: Sizes) -> None:
     """Targets are read only where a link stands at something protected: then every link of the tree counts."""
     links = [entry for entry in taken.entries if entry.mode == SYMLINK]
     if not any(protection.guards_link(link.path) for link in links):
         return
     if len(links) > _MAX_LINKS:
         raise ResultTooLarge("the tree holds too many symbolic links to follow")
-    targets = await objects.contents(git, taken.repository, {link.sha for link in links}, 64 * MIB)
+    targets = await objects.contents(git, taken.repository, {link.sha for link in links}, sizes.caps(64 * MIB))
     protection.follow({link.path: targets[link.sha] for link in links})
 
 

@@ -1,20 +1,33 @@
 """Reads many objects of a repository of ours in one command, by their names alone."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from services.git.command import MIB, Caps, Git
+from services.git.command import Caps, Git
 
 
-async def sizes(git: Git, repository: Path, wanted: Iterable[str]) -> dict[str, int]:
-    """The size of each object."""
-    output = await _batch(git, repository, "--batch-check=%(objectname) %(objectsize)", wanted, 64 * MIB)
-    return {sha.decode(): int(size) for sha, size in (line.split(b" ") for line in output.splitlines())}
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an object is, without its content."""
+
+    sha: str
+    kind: str
+    size: int
 
 
-async def contents(git: Git, repository: Path, wanted: Iterable[str], limit: int) -> dict[str, bytes]:
-    """The content of each object. Raises OutputTooLarge over `limit` bytes together."""
-    output = await _batch(git, repository, "--batch", wanted, limit)
+async def described(git: Git, repository: Path, wanted: Iterable[str], caps: Caps) -> list[Described]:
+    """Kind and size of each object."""
+    lines = (await _batch(git, repository, "--batch-check=%(objectname) %(objecttype) %(objectsize)", wanted, caps)).splitlines()
+    return [Described(sha.decode(), kind.decode(), int(size)) for sha, kind, size in (line.split(b" ") for line in lines)]
+
+
+async def contents(git: Git, repository: Path, wanted: Iterable[str], caps: Caps) -> dict[str, bytes]:
+    """The content of each object. Raises OutputTooLarge over the caps' bytes together.
+
+    A small object can be a delta of a huge one, which git unfolds in memory: so the caps bound that too.
+    """
+    output = await _batch(git, repository, "--batch", wanted, caps)
     found: dict[str, bytes] = {}
     position = 0
     while position < len(output):
@@ -25,8 +38,8 @@ async def contents(git: Git, repository: Path, wanted: Iterable[str], limit: int
     return found
 
 
-async def _batch(git: Git, repository: Path, option: str, wanted: Iterable[str], limit: int) -> bytes:
+async def _batch(git: Git, repository: Path, option: str, wanted: Iterable[str], caps: Caps) -> bytes:
     asked = "".join(f"{sha}\n" for sha in wanted).encode()
     if not asked:
         return b""
-    return (await git.run("cat-file", option, repository=repository, stdin=asked, caps=Caps(output_bytes=limit))).required().output
+    return (await git.run("cat-file", option, repository=repository, stdin=asked, caps=caps)).required().output

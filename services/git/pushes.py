@@ -13,6 +13,8 @@ log = structlog.get_logger(__name__)
 _PUSH = (
     "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no", "--no-progress",
 )  # fmt: skip
+# What a sandbox made is packed once more: without these git holds a window of ten whole files in memory on each core.
+_FRUGAL = ("pack.threads=1", "pack.windowMemory=64m", "pack.deltaCacheSize=64m", "core.bigFileThreshold=8m")
 _RACE = (b"cannot lock ref", b"failed to update ref", b"reference already exists", b"incorrect old value")
 # A local receive-pack would run the repository's own hooks as this service.
 _NO_HOOKS = "--receive-pack=git -c core.hooksPath=/dev/null receive-pack"
@@ -43,7 +45,7 @@ async def _push(git: Git, repository: Path, remote: Remote, update: tuple[str, .
     try:
         return await git.run(
             *_PUSH, *hooks, *update,
-            repository=repository, remote=remote, caps=caps, config=("push.negotiate=true",),
+            repository=repository, remote=remote, caps=caps, config=("push.negotiate=true", *_FRUGAL),
         )  # fmt: skip
     except CommandTimedOut as error:
         raise PushUnreachable("the push took too long") from error

@@ -6,7 +6,7 @@ It holds no hook, no remote, no address and no configuration of ours; the checko
 import asyncio
 from pathlib import Path
 
-from services.git import archives
+from services.git import archives, history
 from services.git.command import Caps, Git
 from services.git.errors import RepositoryTooLarge
 from services.git.mirrors import Base, create_bare
@@ -21,7 +21,7 @@ _PACK = ("pack-objects", "--revs", "--stdout", "-q", "--threads=1", "--window=0"
 
 async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: int, timeout_seconds: float) -> Path:
     """The archive, written into the empty `directory`. Raises RepositoryTooLarge."""
-    boundary = await _boundary(git, base, depth)
+    boundary = (await history.within(git, base.mirror, base.commit_sha, depth)).boundary
     pack, repository, archive = directory / "base.pack", directory / "repo.git", directory / "workspace.tar"
     wanted = "".join(f"--shallow {commit}\n" for commit in boundary) + f"{base.commit_sha}\n"
     caps = Caps(timeout_seconds=timeout_seconds, file_bytes=max_bytes)
@@ -43,21 +43,3 @@ async def make(git: Git, base: Base, directory: Path, *, depth: int, max_bytes: 
     if archive.stat().st_size > max_bytes:
         raise RepositoryTooLarge(f"the snapshot is over {max_bytes} bytes")
     return archive
-
-
-async def _boundary(git: Git, base: Base, depth: int) -> list[str]:
-    """The commits at `depth` steps whose parents stay behind: git's own meaning of a clone's depth."""
-    seen, level, last = {base.commit_sha}, [base.commit_sha], list[str]()
-    for step in range(depth):
-        listed = await git.run(
-            "rev-list", "--no-walk", "--parents", "--stdin", repository=base.mirror, stdin="\n".join(level).encode() + b"\n"
-        )
-        lines = [line.split() for line in listed.required().output.decode("ascii").splitlines()]
-        if step == depth - 1:
-            last = sorted(commit for commit, *parents in lines if parents)
-        following = [parent for _, *parents in lines for parent in parents if parent not in seen]
-        level = list(dict.fromkeys(following))
-        seen.update(level)
-        if not level:
-            return last
-    return last

@@ -5,16 +5,19 @@ No worktree, no checkout, no hook; a directory or configuration from a sandbox i
 # ruff: noqa: ASYNC240 - single calls on the local disk; whatever takes longer goes to a thread
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGXFSZ
 
 import structlog
 
-from services.git import archives, complaints, objects, trees
+from services.git import archives, complaints, history, objects, packs, trees
 from services.git.command import MIB, Caps, Completed, Git
-from services.git.errors import CommandTimedOut, PackRefused, TreeMismatch, WorkMissing
+from services.git.errors import CommandTimedOut, PackRefused, ResultTooLarge, TreeMismatch, WorkMissing
 from services.git.mirrors import create_bare
+from services.git.packs import Packed
 from services.git.trees import Entry
 
 log = structlog.get_logger(__name__)
@@ -24,6 +27,8 @@ _SMALL_WINDOWS = ("core.packedGitWindowSize=16m", "core.packedGitLimit=512m")
 
 
 _SHA256_LENGTH = 64
+_EMPTY_TREES = frozenset(digest(b"tree 0\0").hexdigest() for digest in (hashlib.sha1, hashlib.sha256))
+"""git knows it without having it, so no pack brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,28 @@ class Bounds:
 
     pack_bytes: int
     workspace_bytes: int
+    depth: int = 1
+    """Commits of history the sandbox was given."""
     memory_bytes: int = 4096 * MIB
-    listing_bytes: int = 256 * MIB
+    listing_bytes: int = 128 * MIB
     timeout_seconds: float = 300.0
+    objects: int = 1_000_000
+    """That a pack brings."""
+    unfolded_bytes: int = 4096 * MIB
+    """Of all objects that a pack brings."""
+    tree_bytes: int = 64 * MIB
+    """Of the trees among them."""
+    entries: int = 1_000_000
+    """Of the tree as a whole: each costs this process some hundred bytes."""
+
+    def caps(self) -> Caps:
+        """The caps of one command that reads the work."""
+        return Caps(
+            timeout_seconds=self.timeout_seconds,
+            output_bytes=self.listing_bytes,
+            file_bytes=self.pack_bytes + self.workspace_bytes,  # --fix-thin appends whole base objects
+            memory_bytes=self.memory_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +90,8 @@ async def take_in(git: Git, directory: Path, mirror: Path | None, work: Work, bo
         (repository / "objects/info/alternates").write_text(f"{mirror / 'objects'}\n")
     else:
         await _base_from_workspace(git, directory, repository, work, bounds)
-    await _index(git, repository, work.pack, bounds)
-    return Taken(repository, work.base_sha, work.tree_sha, await _verified(git, repository, work, bounds))
+    packed = await _index(git, repository, work.pack, bounds)
+    return Taken(repository, work.base_sha, work.tree_sha, await _verified(git, repository, work, packed, bounds))
 
 
 async def _holds(git: Git, mirror: Path, base_sha: str) -> bool:
@@ -88,9 +112,11 @@ async def _base_from_workspace(git: Git, directory: Path, repository: Path, work
     log.info("base_from_workspace", base_sha=work.base_sha)
 
 
-async def _index(git: Git, repository: Path, pack: Path, bounds: Bounds) -> None:
-    if pack.stat().st_size > bounds.pack_bytes:
-        raise complaints.of_index(b"pack exceeds maximum allowed size")("the pack is over the limit")
+async def _index(git: Git, repository: Path, pack: Path, bounds: Bounds) -> Packed:
+    size = pack.stat().st_size
+    if size > bounds.pack_bytes:
+        raise ResultTooLarge("the pack is over the limit")
+    packs.judge_head(pack, bounds.objects)
     try:
         done = await _bounded(
             git, repository, bounds, "index-pack", "--stdin", "--fix-thin", "--strict", "--threads=1",
@@ -98,34 +124,66 @@ async def _index(git: Git, repository: Path, pack: Path, bounds: Bounds) -> None
         )  # fmt: skip
     except CommandTimedOut as error:
         raise PackRefused("the pack takes too long to read") from error
+    if done.code == -SIGXFSZ:  # of whole base objects that a thin pack had it append: it dies without a word
+        raise ResultTooLarge("the pack unfolds to a larger one than it may")
     if done.code != 0:
         log.warning("pack_refused", complaint=done.complaint[-2000:].decode("utf-8", "replace"))
-        raise complaints.of_index(done.complaint)("git refused the pack")
+        raise complaints.of_index(done.complaint)(f"git refused the pack: {complaints.reason(done.complaint)}")
+    index = repository / f"objects/pack/pack-{done.text.rpartition(chr(9))[2]}.idx"
+    names = "sha256" if len(index.stem) > _SHA256_LENGTH else "sha1"
+    listed = (await _bounded(git, repository, bounds, "show-index", f"--object-format={names}", stdin=index)).required()
+    return await asyncio.to_thread(packs.parted, listed.output, size, 32 if names == "sha256" else 20)
 
 
-async def _verified(git: Git, repository: Path, work: Work, bounds: Bounds) -> tuple[Entry, ...]:
-    kind = await git.run("cat-file", "-t", work.tree_sha, repository=repository)
+async def _verified(git: Git, repository: Path, work: Work, packed: Packed, bounds: Bounds) -> tuple[Entry, ...]:
+    """Every entry of the tree, judged. What is hostile to git itself is judged before git walks it."""
+    kind = await git.run("cat-file", "-t", work.tree_sha, repository=repository, caps=bounds.caps())
     if kind.text != "tree":
         raise TreeMismatch("the pack does not bring the tree that was announced")
+    await _judge_brought(git, repository, packed, len(work.tree_sha) // 2, bounds)
     connected = await _bounded(git, repository, bounds, "rev-list", "--objects", "--quiet", work.tree_sha)
     if connected.code != 0:
         raise PackRefused("the tree refers to objects that are not there")
-    made, based = [
-        tuple(trees.parse((await _bounded(git, repository, bounds, "ls-tree", "-r", "-t", "-z", treeish)).required().output))
-        for treeish in (work.tree_sha, work.base_sha)
-    ]
+    made, based = [await _entries(git, repository, treeish, bounds) for treeish in (work.tree_sha, work.base_sha)]
     await asyncio.to_thread(trees.judge, made, based)
-    fresh = {work.tree_sha, *(entry.sha for entry in made if entry.mode == trees.TREE)}.difference(entry.sha for entry in based)
-    for content in (await objects.contents(git, repository, fresh, bounds.listing_bytes)).values():
-        trees.judge_stored(content, len(work.tree_sha) // 2)
+    named = {work.tree_sha, *(entry.sha for entry in made if entry.mode != trees.GITLINK)}
+    # What was borrowed counts also where a delta made it once more: then the pack brings it, out of our own copy.
+    used = (named - packed.brought) | packed.borrowed
+    await _judge_origin(git, repository, work, used.difference(entry.sha for entry in based), bounds)
     return made
 
 
+async def _judge_brought(git: Git, repository: Path, packed: Packed, sha_bytes: int, bounds: Bounds) -> None:
+    brought = await objects.described(git, repository, packed.brought, bounds.caps())
+    stored = packs.judge_sizes(brought, unfolded_bytes=bounds.unfolded_bytes, tree_bytes=bounds.tree_bytes)
+    contents = await objects.contents(git, repository, stored, bounds.caps())
+
+    def judge() -> None:
+        for content in contents.values():
+            trees.judge_stored(content, sha_bytes)
+        packs.judge_nesting(contents, sha_bytes, bounds.entries)
+
+    await asyncio.to_thread(judge)
+
+
+async def _entries(git: Git, repository: Path, treeish: str, bounds: Bounds) -> tuple[Entry, ...]:
+    listed = (await _bounded(git, repository, bounds, "ls-tree", "-r", "-t", "-z", treeish)).required().output
+    if listed.count(b"\0") > bounds.entries:
+        raise ResultTooLarge(f"the tree holds more than {bounds.entries} entries")
+    return await asyncio.to_thread(lambda: tuple(trees.parse(listed)))
+
+
+async def _judge_origin(git: Git, repository: Path, work: Work, strangers: set[str], bounds: Bounds) -> None:
+    """Raise PackRefused when any of the objects that the pack did not bring was not given to the sandbox either.
+
+    The repository beside it holds more: other branches, and what their histories once held. Who knows no more than a digest of such an
+    object must not get at its content by naming it in a tree, or by a delta on it.
+    """
+    strangers = strangers - _EMPTY_TREES
+    if strangers and not strangers <= await history.given(git, repository, work.base_sha, bounds.depth, bounds.caps()):
+        log.warning("objects_not_given", count=len(strangers))
+        raise PackRefused("the work uses objects that the sandbox was never given")
+
+
 async def _bounded(git: Git, repository: Path, bounds: Bounds, *arguments: str, stdin: Path | bytes = b"") -> Completed:
-    caps = Caps(
-        timeout_seconds=bounds.timeout_seconds,
-        output_bytes=bounds.listing_bytes,
-        file_bytes=bounds.pack_bytes + bounds.workspace_bytes,  # --fix-thin appends whole base objects
-        memory_bytes=bounds.memory_bytes,
-    )
-    return await git.run(*arguments, repository=repository, stdin=stdin, config=_SMALL_WINDOWS, caps=caps)
+    return await git.run(*arguments, repository=repository, stdin=stdin, config=_SMALL_WINDOWS, caps=bounds.caps())

@@ -64,6 +64,12 @@ def folded(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape").translate(_IGNORABLE).casefold()
 
 
+def alike(entries: Iterable[Entry]) -> frozenset[str]:
+    """The folded paths that several entries share: where case is ignored, one of them is written over the other."""
+    counted = Counter(folded(entry.path) for entry in entries)
+    return frozenset(path for path, count in counted.items() if count > 1)
+
+
 def is_git_directory(name: str) -> bool:
     """Whether some file system takes this name for `.git`: by case, ignorable characters, NTFS streams, short names or trailing dots."""
     plain = name.translate(_IGNORABLE).casefold().partition(":")[0].rstrip(" .")

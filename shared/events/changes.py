@@ -27,7 +27,8 @@ class FileChange(Value):
     new_mode: str | None = None
     protected: bool = False
     protected_by: str | None = None
-    """The pattern it meets, `submodule`, or `symbolic link` (it leads to something protected, or something protected leads here)."""
+    """The pattern it meets, `submodule`, `symbolic link` (it leads to something protected, or something protected leads here), or
+    `another name but for case`."""
     content: Literal["text", "binary", "too_large", "submodule"] = "text"
     additions: int = 0
     deletions: int = 0

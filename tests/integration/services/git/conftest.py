@@ -12,7 +12,11 @@ from services.git.credentials import login
 from services.git.mirrors import Mirrors
 from services.git.resolution import Destination, Reach
 from shared.events.ids import OwnerId
+from tests.integration.services.git.attack import Attack
+from tests.integration.services.git.line import Line
+from tests.servers import git_objects
 from tests.servers.git import GitServer
+from tests.servers.git_objects import Blob
 
 OWNER = OwnerId("0b3c3c1e-0000-4000-8000-000000000001")
 OTHER = OwnerId("0b3c3c1e-0000-4000-8000-000000000002")
@@ -49,3 +53,12 @@ def remote_to() -> RemoteTo:
         return Remote(Destination(address, pin=pin), login(secret) if secret else None)
 
     return make
+
+
+@pytest.fixture
+async def attack(git: Git, mirrors: Mirrors, tmp_path: Path, server: GitServer, remote_to: RemoteTo) -> Attack:
+    repository = server.create("demo")
+    base = git_objects.write_commit(repository, git_objects.write_tree(repository, {b"a": Blob(b"a\n"), b"d/b": Blob(b"b\n")}))
+    line, remote = Line(git, mirrors, tmp_path, OWNER), remote_to(server.url("demo"))
+    await line.snapshot(remote)
+    return Attack(line, remote, repository, base)

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.git.command import MIB
 from services.git.handlers import Measures, TryAgain
 from shared.events.facts import ChangeFailed, ChangePrepared, ChangePublished
-from tests.integration.services.git.test_handlers import Desk, make_desk
+from shared.events.values import BlobClass
+from tests.integration.services.git.attack import TREE, entry, object_sha, sealed
+from tests.integration.services.git.test_handlers import BRANCH, Desk, make_desk
 from tests.servers.git import GitServer
 
 DeskWith = Callable[[Callable[[Measures], Measures]], Desk]
@@ -49,3 +52,18 @@ async def test_work_that_git_fails_at_is_tried_again_and_then_at_fault(desk_with
     (failed,) = await desk.run(publish, deliveries=4)
     assert isinstance(failed, ChangeFailed)
     assert failed.failure.code == "pack_refused"
+
+
+async def test_what_is_refused_is_named_in_the_log_and_kept_as_evidence(desk_with: DeskWith) -> None:
+    desk = desk_with(lambda measures: measures)
+    honest = await desk.worked(lambda work: (work / "README.md").unlink())
+    content = b"40000 .GIT\0" + bytes.fromhex(object_sha("tree", b""))
+    evil = await desk.blobs.put_bytes(BlobClass.RESULT, sealed([entry(TREE, b""), entry(TREE, content)]))
+    with capture_logs() as logs:
+        (failed,) = await desk.run(honest.model_copy(update={"result": evil, "tree_sha": object_sha("tree", content)}))
+    assert isinstance(failed, ChangeFailed)
+    assert (failed.failure.failure_class, failed.failure.code) == ("rejected_content", "pack_refused")
+    (refused,) = (line for line in logs if line["event"] == "command_refused")
+    assert (refused["code"], refused["detail"]) == ("pack_refused", "git refused the pack: hasDotgit")
+    assert desk.blobs.path(evil).is_file()
+    assert desk.server.branch("demo", BRANCH) is None
