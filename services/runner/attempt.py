@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from services.runner.agents import upstream
 from services.runner.agents.adapter import Agent, Assignment, Ending
 from services.runner.doors import Door, DoorRequest, Egress, Spending
 from services.runner.errors import RunFailure, RunnerError, SandboxLost, SandboxUnavailable
@@ -111,11 +112,18 @@ class Attempt:
             for task in (running, stopping, *beside):
                 task.cancel()
         if stopped is not None:
+            stopped = await self._blamed(stopped, order)
             await self._recorder.tell(f"The agent was stopped: {stopped}.")
             return stopped
         await self._recorder.tell(f"The agent ended with exit code {exit_code}.")
         verdict = self._agent.verdict(Ending(exit_code, self._last, await self._spent(order)))
         return await self._explained(sandbox, verdict)
+
+    async def _blamed(self, stopped: str, order: Order) -> str:
+        """Whose silence it was that nobody waits for any longer."""
+        if stopped != "idle_time":
+            return stopped
+        return upstream.idleness_of(await self._spent(order), order.spec.limits.idle_seconds)
 
     async def _ended(self, sandbox: Sandbox, running: "asyncio.Future[int]") -> int:
         """Its exit code, when no process of it is left. A stop may come while the agent is only starting: so it is repeated."""

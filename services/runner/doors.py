@@ -55,6 +55,10 @@ class Spending:
     upstream_status: int = 0
     exhausted: bool = False
     refusals: tuple[Refused, ...] = ()
+    trouble: str = ""
+    """Why there was no answer of the API's own, where its status does not tell: `unreachable`, `broke_off`, `not_the_api`."""
+    silent_seconds: float = 0.0
+    """How long the API has let a request under way wait for its next byte by now."""
 
 
 class Egress(Protocol):

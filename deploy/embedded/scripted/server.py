@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deploy.embedded.scripted.anthropic import Messages
 from deploy.embedded.scripted.openai import Responses
-from deploy.embedded.scripted.steps import Cut, Fail, Fault, Hang, Next, Redirect, Say, Script, Step, upcoming
+from deploy.embedded.scripted.steps import Cut, Drop, Fail, Fault, Garble, Hang, Next, Redirect, Say, Script, Step, upcoming
 from deploy.embedded.scripted.vendor import Turn, Vendor
 
 MAX_BODY = 32 * 1024 * 1024
@@ -99,6 +99,12 @@ class ScriptedModel:
             return web.json_response(vendor.error(fault.kind), status=fault.status, headers=fault.headers)
         if isinstance(fault, Redirect):
             return web.Response(status=307, headers={"location": fault.location})
+        if isinstance(fault, Garble):
+            return web.Response(body=fault.body, headers={"content-type": fault.content_type})
+        if isinstance(fault, Drop):
+            if request.transport is not None:
+                request.transport.close()
+            return web.Response()
         if not turn.body.get("stream") and fault is None:
             return web.json_response(vendor.whole(turn))
         return await self._streamed(request, vendor.events(turn), fault)

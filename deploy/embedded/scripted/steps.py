@@ -86,13 +86,29 @@ class Redirect:
     times: int | None = None
 
 
+@dataclass(frozen=True)
+class Garble:
+    """Something else answers, and says that all is well: a sign-in page, a proxy's own words."""
+
+    content_type: str
+    body: bytes
+    times: int | None = None
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The connection ends before there is an answer."""
+
+    times: int | None = None
+
+
 Work: TypeAlias = Say | Call | Run | Read | Edit
-Fault: TypeAlias = Fail | Cut | Hang | Redirect
+Fault: TypeAlias = Fail | Cut | Hang | Redirect | Garble | Drop
 Step: TypeAlias = Work | Fault
 Script: TypeAlias = Callable[[dict[str, Any]], Sequence[Step]]
 """Chooses the steps by the request's body."""
 
-_FAULTS = (Fail, Cut, Hang, Redirect)
+_FAULTS = (Fail, Cut, Hang, Redirect, Garble, Drop)
 
 
 def shell_script(commands: Sequence[str], last_words: str) -> Sequence[Step]:

@@ -7,6 +7,7 @@ what it spent is what the door metered. Flags and traps: the agent's own documen
 import json
 from typing import Any, cast
 
+from services.runner.agents import upstream
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.container import DOOR
 from services.runner.sandbox import Program
@@ -35,9 +36,6 @@ FLAGS = (
     # Both run on the vendor's servers, which would be a way out; the egress process refuses them as well.
     *("--disallowedTools", "WebSearch,WebFetch"),
 )
-
-UNAUTHORISED = frozenset({401, 403})
-REFUSED = frozenset({400, 404, 413, 422})
 
 
 class ClaudeCode:
@@ -88,18 +86,10 @@ class ClaudeCode:
             return _SUBTYPES[result]
         if ending.exit_code in _KILLS:
             return "agent_killed"
-        return _of_upstream(ending.spending.upstream_status) or "agent_exit"
+        return upstream.failure_of(ending.spending) or "agent_exit"
 
 
 _SUBTYPES = {"error_max_turns": "agent_max_turns", "error_max_budget_usd": "budget_exceeded"}
-
-
-def _of_upstream(status: int) -> str | None:
-    if status == 0:
-        return None
-    if status in UNAUTHORISED:
-        return "model_auth"
-    return "model_request_refused" if status in REFUSED else "model_overloaded"
 
 
 def _subtype(event: dict[str, Any]) -> str:
