@@ -40,6 +40,8 @@ _SCRIPTS = "/usr/local/lib/async-code/"
 _STEP_SECONDS = 300
 """The longest a script of ours may take; a big repository loads and harvests in seconds."""
 _STOP_SECONDS = 20
+_MAKING_WAY = (256, 1_024, 4_096)
+"""How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
 _ENGINE_SECONDS = 60
 _THREADS = 32
 """Of their own: an engine that hangs must not hold up the files of other runs."""
@@ -182,11 +184,26 @@ class DockerSandbox:
         return await self._execute(_Exec(container.AGENT, program.argv, container.WORKSPACE, environment), feed, on_output)
 
     async def stop_agent(self) -> None:
-        """See Sandbox. Needs room for one more process: where the agent took it all, this fails and the sandbox has to go."""
+        """See Sandbox. Ending an agent that took every process there may be needs some more of them: so the limit is raised for that."""
+        code, complaint = 0, ""
         async with _within(_STOP_SECONDS):
-            code, complaint = await self._script(container.AGENT, "stop-agent")
-        if code != 0:
-            raise SandboxUnavailable(f"the agent's processes live on ({code}): {complaint}")
+            for more in (0, *_MAKING_WAY):
+                if more:
+                    await self._allow_processes(self._spec.limits.pids + more)
+                code, complaint = await self._script(container.AGENT, "stop-agent")
+                if code == 0:
+                    return
+        raise SandboxUnavailable(f"the agent's processes live on ({code}): {complaint}")
+
+    async def _allow_processes(self, limit: int) -> None:
+        """docker-py knows no way to change this limit."""
+
+        def update(api: Any) -> None:
+            answer = api.post(f"{api.base_url}/v1.41/containers/{self._id}/update", json={"PidsLimit": limit}, timeout=_ENGINE_SECONDS)
+            if not answer.ok:  # stopping is tried all the same, and says what is wrong
+                log.warning("limit_not_raised", run_id=self._spec.run_id, status=answer.status_code)
+
+        await self._engine.call(update)
 
     async def condition(self) -> Condition:
         """See Sandbox."""

@@ -55,7 +55,7 @@ class StartRun:
         return True
 
     async def _refuse(self, command: AnyEnvelope, start: RunnerStart, code: str) -> None:
-        """Where an attempt has begun only an ending of the highest fence counts: so under a lease, which shows that nobody is at work too."""
+        """Where an attempt has begun, only an ending of the highest fence counts: so under a lease, which nobody at work has."""
         started = await self._last(RunStarted, command)
         if started is None or started.data.run_id != start.run_id:
             await self._with.bus.publish(fact_of(command, RunFailed(run_id=start.run_id, failure=failure(code)), "0"))

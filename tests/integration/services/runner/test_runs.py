@@ -18,6 +18,10 @@ from tests.integration.services.runner.snapshots import Snapshot, git
 from tests.integration.services.runner.stage import EngineDoor, RunnerProcess, Stage, in_process
 
 WORK = "echo working; echo two >> readme.md; echo oops >&2"
+HOLDS_ALL_PROCESSES = """python3 -c 'import subprocess, time
+while True:
+    try: subprocess.Popen(["sleep", "600"])
+    except OSError: time.sleep(0.01)'"""
 MANY_PROCESSES = 'python3 -c \'import subprocess\nwhile True: subprocess.Popen(["sleep", "60"])\''
 
 
@@ -201,9 +205,13 @@ async def test_a_flood_is_cut_and_said(stage: Stage, small_snapshot: Snapshot, t
 
 async def test_an_agent_that_takes_every_process_is_ended_all_the_same(working: Stage, small_snapshot: Snapshot) -> None:
     limits = SMALL.model_copy(update={"wall_seconds": 2})
-    ended = await working.ending(await working.command(small_snapshot, "b() { b | b & }; b; sleep 60", limits))
-    assert isinstance(ended, RunFailed)
-    assert ended.failure.code in {"wall_time", "agent_exit"}
+    bomb = working.command(small_snapshot, "echo kept > file; b() { b | b & }; b; sleep 60", limits)
+    holding = working.command(small_snapshot, f"echo kept > file; exec {HOLDS_ALL_PROCESSES}", limits)
+    for command in await asyncio.gather(bomb, holding):
+        ended = await working.ending(command)
+        assert isinstance(ended, RunFailed)
+        assert ended.failure.code in {"wall_time", "pids_exhausted"}
+        assert ended.result is not None
 
 
 async def test_a_container_that_is_taken_from_under_a_run_costs_an_attempt(working: Stage, small_snapshot: Snapshot) -> None:
