@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Git tokens and model keys: written
     epilog=examples(
         "credential add git_token --host example.com",
         "credential add model_key --vendor anthropic --file key.txt",
+        "credential add model_key --vendor openai --file - < key.txt",
         "credential add git_token --host example.com --project web --file - < token.txt",
     ),
 )
@@ -29,7 +30,7 @@ def add_credential(
         Path | None, typer.Option(help="A file that holds the value; `-` for standard input. Asked for without it.", allow_dash=True)
     ] = None,
     host: Annotated[str | None, typer.Option(help="For a git token: the host it is for.")] = None,
-    vendor: Annotated[str | None, typer.Option(help="For a model key: whose it is, as `anthropic`.")] = None,
+    vendor: Annotated[str | None, typer.Option(help="For a model key: whose it is, `anthropic` or `openai`.")] = None,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Use it for this project alone (name or id).")] = None,
     label: Annotated[str | None, typer.Option(help="For you to tell it apart.")] = None,
     json_flag: JsonFlag = False,

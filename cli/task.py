@@ -35,7 +35,7 @@ MAX_PROMPT_CHARS = 1_000_000
 def create(
     prompt: Annotated[str, typer.Argument(help="What to do; `-` reads it from standard input.")],
     project: Annotated[str, typer.Option("--project", "-p", help="The project's name or id.")],
-    agent: Annotated[str, typer.Option("--agent", "-a", help="`claude-code`, or `shell` (the prompt is a script).")] = "claude-code",
+    agent: Annotated[str, typer.Option("--agent", "-a", help="`claude-code`, `codex` or `shell` (runs a script).")] = "claude-code",
     model: Annotated[str | None, typer.Option(help="The model; the agent's default without it.")] = None,
     title: Annotated[str | None, typer.Option(help="The prompt's first line without it.")] = None,
     repository: Annotated[

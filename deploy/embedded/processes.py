@@ -17,7 +17,7 @@ from deploy.postgres.cluster import SUPERUSER, Account, Cluster
 DATABASE = "async_code"
 SERVICES = ("audit", "scheduler", "git", "runner", "gateway")
 _WITH_DATABASE = ("gateway", "scheduler", "audit")
-_ANTHROPIC = "https://api.anthropic.com"
+_MODEL_APIS = {"ANTHROPIC_BASE_URL": "https://api.anthropic.com", "OPENAI_BASE_URL": "https://api.openai.com"}
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,12 @@ def _model(deployment: Deployment) -> tuple[Process, ...]:
 
 
 def _upstream(deployment: Deployment) -> Mapping[str, str]:
-    """Where model requests go. A scripted model lies on loopback, which is opened for it by its one address."""
+    """Where model requests go. A scripted model speaks for every vendor; it lies on loopback, which is opened for it by its one address."""
     if _scripted(deployment):
         url = f"http://127.0.0.1:{deployment.config.ports['model']}"
-        return {"EGRESS_ANTHROPIC_BASE_URL": url, "EGRESS_ALLOW_NETWORKS": json.dumps(["127.0.0.1/32"])}
+        return {**{f"EGRESS_{name}": url for name in _MODEL_APIS}, "EGRESS_ALLOW_NETWORKS": json.dumps(["127.0.0.1/32"])}
     return {
-        "EGRESS_ANTHROPIC_BASE_URL": deployment.settings.get("ANTHROPIC_BASE_URL", _ANTHROPIC),
+        **{f"EGRESS_{name}": deployment.settings.get(name, default) for name, default in _MODEL_APIS.items()},
         **_list(deployment, "EGRESS_ALLOW_NETWORKS"),
     }
 

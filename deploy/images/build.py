@@ -17,9 +17,6 @@ from deploy.images.settings import ImageSettings
 
 Progress = Callable[[str], None]
 
-_BINARIES = {"claude-code": ("claude", "claude_agent_sdk/_bundled/claude")}
-"""Per agent: the name its Dockerfile copies, and where the pinned wheel holds it."""
-
 
 def ensure_images(progress: Progress, only: Sequence[str] = (), settings: ImageSettings | None = None) -> dict[str, str]:
     """Builds what is missing and returns the image of every agent (of those in `only`, where given). Raises ImageBuildError."""
@@ -73,9 +70,9 @@ def _build(name: str, tag: str, parent: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"async-code-{name}-") as directory:
         context = Path(directory) / "context"
         shutil.copytree(recipe.HERE / name, context)
-        if name in _BINARIES:
-            copied_as, member = _BINARIES[name]
-            wheels.extract(member, context / copied_as)
+        wheel = recipe.AGENTS.get(name)
+        if wheel is not None:
+            wheels.extract(wheel, context)
         labels = ["--label", f"async-code.image={name}"]
         # The classic builder: buildx is not part of every engine, and nothing here needs it.
         steps.run(

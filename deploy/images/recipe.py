@@ -4,6 +4,7 @@ Reads this directory and the pinned requirements; must never ask Docker or the n
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,26 @@ HERE = Path(__file__).parent
 AGENT_REQUIREMENTS = HERE.parents[1] / "requirements" / "agents.txt"
 DEBIAN_PACKAGES = HERE / "debian.txt"
 
-AGENTS: dict[str, tuple[Path, ...]] = {"shell": (), "claude-code": (AGENT_REQUIREMENTS,)}
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package that carries an agent's programs: which of its files go where in the image's build."""
+
+    package: str
+    members: tuple[tuple[str, str], ...]
+
+
+AGENTS: dict[str, Wheel | None] = {
+    "shell": None,
+    "claude-code": Wheel("claude-agent-sdk", (("claude_agent_sdk/_bundled/claude", "claude"),)),
+    "codex": Wheel(
+        "openai-codex-cli-bin",
+        tuple(
+            (f"codex_cli_bin/{part}", f"package/{part}")
+            for part in ("bin/codex", "bin/codex-code-mode-host", "codex-path/rg", "codex-package.json")
+        ),
+    ),
+}
 """Every agent with an image, and what goes into it beside its directory."""
 
 
@@ -31,6 +51,15 @@ def packages() -> list[str]:
     return DEBIAN_PACKAGES.read_text().split()
 
 
+def pin(package: str) -> str:
+    """The lines of requirements/agents.txt that pin this package. Raises KeyError."""
+    blocks = re.split(r"^(?=\S)", AGENT_REQUIREMENTS.read_text(), flags=re.MULTILINE)
+    found = [block for block in blocks if block.startswith(f"{package}==")]
+    if not found:
+        raise KeyError(package)
+    return found[0]
+
+
 def current(agent: str) -> str:
     """The tag that always names the newest build of an agent's image; runners resolve it to an image id when they use it."""
     return f"async-code/{agent}:current"
@@ -43,7 +72,8 @@ def tags(settings: ImageSettings) -> Tags:
     )
     base = _tag("base", debian, *_contents(HERE / "base"))
     agents = {
-        agent: _tag(agent, base, *_contents(HERE / agent), *(extra.read_text() for extra in extras)) for agent, extras in AGENTS.items()
+        agent: _tag(agent, base, *_contents(HERE / agent), *([pin(wheel.package), str(wheel.members)] if wheel else []))
+        for agent, wheel in AGENTS.items()
     }
     return Tags(debian=debian, base=base, agents=agents)
 

@@ -17,5 +17,6 @@ class Agent(Value):
 
 DEFAULT_AGENTS: Final = (
     Agent(name="claude-code", vendor="anthropic"),
+    Agent(name="codex", vendor="openai"),
     Agent(name="shell"),
 )

@@ -42,7 +42,7 @@ class NewCredential(Request):
         Annotated[str, StringConstraints(max_length=260), AfterValidator(_host)] | None,
         Field(description="Of a git_token: it is used for this host by itself; without one only where a task names the credential."),
     ] = None
-    vendor: Annotated[Vendor | None, Field(description="Of a model_key, as `anthropic`: GET /v1/agents names them.")] = None
+    vendor: Annotated[Vendor | None, Field(description="Of a model_key, as `anthropic` or `openai`: GET /v1/agents names them.")] = None
     project_id: Annotated[ProjectId | None, Field(description="Use it for this project's tasks alone.")] = None
     label: Annotated[Line | None, Field(description="For you to tell it apart.")] = None
 

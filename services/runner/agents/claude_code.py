@@ -4,14 +4,14 @@ Its event stream is untrusted: what it runs can write into it. So it ended well 
 what it spent is what the door metered. Flags and traps: the agent's own documentation, and each was tried in a sandbox.
 """
 
-import json
 from typing import Any, cast
 
 from services.runner.agents import upstream
 from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.events import as_text, document, event, log_line
 from services.runner.container import DOOR
 from services.runner.sandbox import Program
-from shared.events.output import MAX_TEXT, AgentEvent
+from shared.events.output import AgentEvent
 
 PORT = 8080
 _SIGNALLED = 128
@@ -60,18 +60,14 @@ class ClaudeCode:
 
     def parse(self, line: str) -> AgentEvent | None:
         """See Agent. Types that are unknown, or tell nothing to a person, are skipped."""
-        try:
-            document: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            return _event("log", line) if line.strip() else None
-        if not isinstance(document, dict):
-            return _event("log", line)
-        event = cast("dict[str, Any]", document)
-        match event.get("type"):
+        said = document(line)
+        if said is None:
+            return log_line(line)
+        match said.get("type"):
             case "assistant" | "user":
-                return _block(event)
+                return _block(said)
             case "result":
-                return _event("result", _text(event.get("result")), _subtype(event))
+                return event("result", as_text(said.get("result")), _subtype(said))
             case _:
                 return None
 
@@ -92,18 +88,18 @@ class ClaudeCode:
 _SUBTYPES = {"error_max_turns": "agent_max_turns", "error_max_budget_usd": "budget_exceeded"}
 
 
-def _subtype(event: dict[str, Any]) -> str:
+def _subtype(said: dict[str, Any]) -> str:
     """`success` only where the event does not contradict itself: API errors come as `success` with `is_error`."""
-    subtype = _text(event.get("subtype"))[:64]
-    return "error" if subtype == "success" and event.get("is_error") is not False else subtype
+    subtype = as_text(said.get("subtype"))[:64]
+    return "error" if subtype == "success" and said.get("is_error") is not False else subtype
 
 
-def _block(event: dict[str, Any]) -> AgentEvent | None:
+def _block(said: dict[str, Any]) -> AgentEvent | None:
     """The content block of a message; the stream has one event for each."""
-    message: Any = event.get("message")
+    message: Any = said.get("message")
     content: Any = cast("dict[str, Any]", message).get("content") if isinstance(message, dict) else None
     if isinstance(content, str):
-        return _event("message", content) if event["type"] == "assistant" else None
+        return event("message", content) if said["type"] == "assistant" else None
     blocks = (
         [cast("dict[str, Any]", block) for block in cast("list[Any]", content) if isinstance(block, dict)]
         if isinstance(content, list)
@@ -111,12 +107,12 @@ def _block(event: dict[str, Any]) -> AgentEvent | None:
     )
     for block in blocks:
         match block.get("type"):
-            case "text" if event["type"] == "assistant":
-                return _event("message", _text(block.get("text")))
+            case "text" if said["type"] == "assistant":
+                return event("message", as_text(block.get("text")))
             case "tool_use":
-                return _event("tool_call", _text(block.get("input")), _text(block.get("name"))[:256])
+                return event("tool_call", as_text(block.get("input")), as_text(block.get("name"))[:256])
             case "tool_result":
-                return _event("tool_result", _result_text(block.get("content")))
+                return event("tool_result", _result_text(block.get("content")))
             case _:
                 continue
     return None
@@ -124,18 +120,6 @@ def _block(event: dict[str, Any]) -> AgentEvent | None:
 
 def _result_text(content: Any) -> str:
     if not isinstance(content, list):
-        return _text(content)
+        return as_text(content)
     parts = (cast("dict[str, Any]", part).get("text") for part in cast("list[Any]", content) if isinstance(part, dict))
-    return "\n".join(_text(part) for part in parts if part is not None)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _event(kind: Any, text: str, name: str = "") -> AgentEvent:
-    # Lone surrogates, which JSON can spell, cannot be encoded again.
-    whole = text.encode("utf-8", "replace").decode()
-    return AgentEvent(kind=kind, text=whole[:MAX_TEXT], name=name.encode("utf-8", "replace").decode(), truncated=len(whole) > MAX_TEXT)
+    return "\n".join(as_text(part) for part in parts if part is not None)

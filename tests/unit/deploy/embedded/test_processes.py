@@ -88,6 +88,7 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
     assert git["GIT_FILE_DIRECTORIES"] == '["/srv/git"]'
     assert processes["gateway"].env["GATEWAY_ALLOW_REPOSITORY_SCHEMES"] == '["https", "file"]'
     assert egress["EGRESS_ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+    assert egress["EGRESS_OPENAI_BASE_URL"] == "https://api.openai.com"
     assert egress["EGRESS_CA_BUNDLE"] == git["GIT_CA_BUNDLE"] == "/state/public/ca-bundle.pem"
     assert (runner["RUNNER_SLOTS"], runner["RUNNER_LEASE_TTL_SECONDS"], runner["RUNNER_RUNTIME"]) == ("3", "7", "runsc")
     assert processes["gateway"].env["GATEWAY_MAX_LIMITS"] == '{"memory_mib": 8192}'
