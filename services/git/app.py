@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -27,7 +27,8 @@ from shared.telemetry.health import HealthServer, HealthSettings
 
 log = structlog.get_logger(__name__)
 
-_SHRINK_SECONDS = 600
+_SHRINK_SECONDS = 10
+_SHRINK_AGAIN_SECONDS = 600
 _CACHE_LOCK_SECONDS = 3
 
 
@@ -92,11 +93,15 @@ def _emptied(cache: Path) -> Path:
 
 
 async def _shrink(mirrors: Mirrors) -> None:
+    """After each fetch, but not more often than every few seconds: measuring reads the whole cache's directories."""
     while True:
-        removed = await mirrors.shrink()
-        if removed:
-            log.info("mirrors_removed", count=removed)
+        removed, locks = await mirrors.shrink(), await mirrors.forget_locks()
+        if removed or locks:
+            log.info("mirrors_removed", count=removed, only_locks=locks)
         await asyncio.sleep(_SHRINK_SECONDS)
+        with suppress(TimeoutError):  # what was in use then may not be now
+            async with asyncio.timeout(_SHRINK_AGAIN_SECONDS):
+                await mirrors.grown.wait()
 
 
 async def _writable(cache: Path) -> None:

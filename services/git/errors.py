@@ -112,6 +112,12 @@ class PushUnreachable(Unreachable):
     code = "push_unreachable"
 
 
+class StorageFull(Unreachable):
+    """The blob store has no room for this class now: tried a few times more."""
+
+    code = "storage_full"
+
+
 class CommandFailed(GitError):
     """A git command of our own on our own files failed: a fault of this machine or of this program."""
 

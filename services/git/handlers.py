@@ -22,7 +22,7 @@ from services.git.ports import Blobs, Messages, Turn
 from services.git.protected import Protection
 from services.git.remotes import Remotes
 from services.git.takein import Bounds, Taken, Work
-from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
+from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.bus import errors as bus_errors
 from shared.events import envelope as envelopes
 from shared.events.catalogue import ENDINGS
@@ -250,3 +250,5 @@ def _storing(too_large: type[errors.Refused]) -> Generator[None]:
         yield
     except BlobTooLarge as error:
         raise too_large("the blob is over its class's cap") from error
+    except BlobStoreFull as error:
+        raise errors.StorageFull(f"no room in {error}") from error

@@ -1,7 +1,7 @@
 """The disk cache: one bare mirror per owner and address. It can be lost at any time, and is never shared between owners.
 
 Layout below the cache: `mirrors/<owner>/<sha256 of the url>.git`, with `.fetch` (one fetch at a time) and `.use` (shared by readers,
-taken alone to repack or remove) beside it. Lock files stay when a mirror goes.
+taken alone to repack or remove) beside it. When a mirror was used last is the time of its `.use`; lock files go with their mirror.
 """
 # ruff: noqa: ASYNC240 - single calls on the local disk; whatever takes longer goes to a thread
 
@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from shared.events.ids import OwnerId
 log = structlog.get_logger(__name__)
 
 _MANY_PACKS = 20
+_BLOCK_BYTES = 512  # of st_blocks: stat(2)
 _OTHER_NAMES = b"mismatched algorithms"  # git's words when the remote names objects by SHA-256
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=")
 
@@ -38,6 +39,15 @@ class Base:
     commit_sha: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mirror as the cache's bound sees it."""
+
+    used_at: float
+    size_bytes: int
+    path: Path
+
+
 class Mirrors:
     """Mirrors below `directory`; `caps` bound a fetch, `max_bytes` the whole cache."""
 
@@ -47,6 +57,8 @@ class Mirrors:
         self._trash = directory / "trash"
         self._caps = caps
         self._max_bytes = max_bytes
+        self.grown = asyncio.Event()
+        """Set when something was fetched: the cache may be too large now."""
         for place in (self._root, self._trash):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -59,11 +71,14 @@ class Mirrors:
         """The newest commit of `base_ref`, fetched now with this credential. Raises what `complaints.of_fetch` knows."""
         wanted = refs.wanted(base_ref)
         mirror = self.path(owner, remote.destination.address)
-        mirror.parent.mkdir(mode=0o700, exist_ok=True)
         async with locked(mirror.with_suffix(".fetch")) as fetch_lock:
             await self._tidy(mirror)
             async with locked(mirror.with_suffix(".use"), shared=True) as use_lock:
-                commit_sha = await self._fetch_or_begin_again(mirror, remote, wanted, (fetch_lock, use_lock))
+                os.utime(use_lock)
+                try:
+                    commit_sha = await self._fetch_or_begin_again(mirror, remote, wanted, (fetch_lock, use_lock))
+                finally:
+                    self.grown.set()
                 keep = os.dup(use_lock)
         try:
             yield Base(mirror, commit_sha)
@@ -77,7 +92,8 @@ class Mirrors:
         if not mirror.parent.is_dir():
             yield None
             return
-        async with locked(mirror.with_suffix(".use"), shared=True):
+        async with locked(mirror.with_suffix(".use"), shared=True) as use_lock:
+            os.utime(use_lock)
             yield mirror if mirror.is_dir() else None
 
     async def _fetch_or_begin_again(self, mirror: Path, remote: Remote, wanted: tuple[str, ...], hold: tuple[int, ...]) -> str:
@@ -161,24 +177,55 @@ class Mirrors:
 
     async def shrink(self) -> int:
         """Remove the mirrors used longest ago, except those in use, until the cache fits. Gives how many went."""
-        sizes = await asyncio.to_thread(self._measured)
-        total, removed = sum(size for _, size, _ in sizes), 0
-        for _, size, mirror in sorted(sizes):
+        self.grown.clear()
+        mirrors = await asyncio.to_thread(self._measured)
+        total, removed = sum(mirror.size_bytes for mirror in mirrors), 0
+        for mirror in sorted(mirrors, key=lambda mirror: mirror.used_at):
             if total <= self._max_bytes:
                 break
-            try:
-                async with locked(mirror.with_suffix(".fetch"), wait_seconds=0), locked(mirror.with_suffix(".use"), wait_seconds=0):
-                    await self._remove(mirror)
-            except LockTimedOut:
-                continue
-            total, removed = total - size, removed + 1
+            if await self._removed_unless_used(mirror.path):
+                total, removed = total - mirror.size_bytes, removed + 1
         return removed
 
-    def _measured(self) -> list[tuple[float, int, Path]]:
-        def size(mirror: Path) -> int:
-            return sum(file.stat().st_size for file in mirror.rglob("*") if file.is_file())
+    async def _removed_unless_used(self, mirror: Path) -> bool:
+        """Whether nobody held it, and it is gone with its locks."""
+        fetch, use = mirror.with_suffix(".fetch"), mirror.with_suffix(".use")
+        try:
+            async with locked(fetch, wait_seconds=0), locked(use, wait_seconds=0):
+                if mirror.is_dir():
+                    await self._remove(mirror)
+                for lock in (use, fetch):
+                    lock.unlink()
+        except LockTimedOut:
+            return False
+        with suppress(OSError):  # other mirrors of this owner, or a lock taken meanwhile
+            mirror.parent.rmdir()
+        return True
 
-        return [((mirror / "objects").stat().st_mtime, size(mirror), mirror) for mirror in self._root.glob("*/*.git")]
+    async def forget_locks(self) -> int:
+        """Remove lock files that have no mirror, as fetches leave them that failed at once. Gives how many mirrors' locks went."""
+        without = {lock.with_suffix(".git") for lock in self._root.glob("*/*.[fu]*") if not lock.with_suffix(".git").exists()}
+        return sum([await self._removed_unless_used(mirror) for mirror in sorted(without)])
+
+    def _measured(self) -> list[Kept]:
+        def bytes_on_disk(mirror: Path) -> int:
+            return sum(_lstat_bytes(path) for path in (mirror, *mirror.rglob("*")))
+
+        def used_at(mirror: Path) -> float:
+            try:
+                return mirror.with_suffix(".use").stat().st_mtime
+            except FileNotFoundError:
+                return 0.0
+
+        return [Kept(used_at(mirror), bytes_on_disk(mirror), mirror) for mirror in self._root.glob("*/*.git")]
+
+
+def _lstat_bytes(path: Path) -> int:
+    """What a file takes on the disk: of many small ones more than their lengths. 0 when it has just gone."""
+    try:
+        return path.lstat().st_blocks * _BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
 
 
 async def create_bare(git: Git, path: Path, *, sha256: bool = False) -> None:

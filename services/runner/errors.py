@@ -57,6 +57,12 @@ class ResultTooLarge(RunFailure):
     CODE = "result_too_large"
 
 
+class StorageFull(RunFailure):
+    """The blob store had no room for what came out, however long it was waited for."""
+
+    CODE = "storage_full"
+
+
 class HarvestInvalid(RunFailure):
     """What the sandbox handed out is not what a harvest looks like."""
 

@@ -6,7 +6,9 @@ next lease speaks for the run.
 
 import asyncio
 import contextlib
+import itertools
 import shutil
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +21,12 @@ from services.runner.agents import registry
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.doors import DoorRequest, Egress
-from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost
+from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
 from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
 from services.runner.settings import RunnerSettings
 from services.runner.stopping import CODES, Stop
-from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
+from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.blobs.store import BlobStore
 from shared.bus.connection import Bus
 from shared.bus.errors import Postpone, ReadFailed, Refused, Transient
@@ -43,7 +45,7 @@ log = structlog.get_logger()
 
 _MIB = 1024 * 1024
 _AGAIN_SECONDS = 1.0
-_STORE_PAUSES_SECONDS = (1, 5, 15, 30, 60, 60, 60)
+_STORE_PAUSES_SECONDS = (1, 5, 15, 30, 60)
 
 
 @dataclass(frozen=True)
@@ -248,14 +250,22 @@ class Run:
         return self.fact(RunFailed(**kept, failure=failure(made.code or "internal")))
 
     async def _stored(self, blob_class: BlobClass, path: Path) -> BlobRef:
-        """The agent has worked for it: a full or silent store is waited for, as long as the lease holds."""
-        for pause in _STORE_PAUSES_SECONDS:
+        """The agent has worked for it: a full or silent store is waited for, as long as the lease holds.
+
+        Raises StorageFull when there is no room after all that: another attempt would pay the agent again, and find none either.
+        """
+        deadline = time.monotonic() + self._with.settings.store_wait_seconds
+        for pause in itertools.chain(_STORE_PAUSES_SECONDS, itertools.repeat(_STORE_PAUSES_SECONDS[-1])):
             try:
                 return await self._with.blobs.put_file(blob_class, path)
             except Transient as error:
+                if time.monotonic() + pause > deadline:
+                    if isinstance(error, BlobStoreFull):
+                        raise StorageFull(f"no room in {error}") from error
+                    raise
                 log.warning("blob_not_stored_yet", blob_class=blob_class, error=type(error).__name__)
                 await asyncio.sleep(pause)
-        return await self._with.blobs.put_file(blob_class, path)
+        raise AssertionError  # the pauses do not end
 
 
 def fact_of(command: AnyEnvelope, payload: Fact, discriminator: str, *, at: datetime | None = None) -> AnyEnvelope:

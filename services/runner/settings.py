@@ -35,6 +35,8 @@ class RunnerSettings(BaseSettings):
     max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256
     max_output_mib: Annotated[int, Field(ge=1, le=56)] = 48
     """What is kept of an agent's output; the transcript has to fit a blob of 64 MiB."""
+    store_wait_seconds: Annotated[float, Field(ge=0)] = 240
+    """How long what came out of a run waits for room in the blob store."""
 
     def image(self, agent: str) -> str:
         """The image an agent runs in."""

@@ -262,6 +262,7 @@ async def test_why_a_workspace_cannot_be_prepared(desk: Desk) -> None:
     desk.blobs.full = BlobStoreFull("x")
     with pytest.raises(TryAgain):
         await desk.run(PREPARE)
+    assert await failure_of(desk, PREPARE, deliveries=4) == "storage_full"
 
 
 async def test_what_does_not_answer_is_tried_again_and_then_given_up(desk: Desk) -> None:

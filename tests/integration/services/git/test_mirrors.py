@@ -1,4 +1,5 @@
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -204,3 +205,80 @@ async def test_a_lock_is_held_as_long_as_a_command_lives(tmp_path: Path) -> None
     await child.wait()
     async with locked(path, wait_seconds=0):
         pass
+
+
+async def test_what_was_used_last_stays_also_where_nothing_new_was_fetched(
+    git: Git, server: GitServer, remote_to: RemoteTo, tmp_path: Path
+) -> None:
+    mirrors = Mirrors(git, tmp_path / "cache", caps=Caps(timeout_seconds=60), max_bytes=1)
+    paths: dict[str, Path] = {}
+    for name in ("one", "two", "three"):
+        seeded(server, name)
+        await fetch(mirrors, remote_to(server.url(name)))
+        paths[name] = mirrors.path(OWNER, remote_to(server.url(name)).destination.address)
+    for age, name in enumerate(("two", "three", "one")):
+        os.utime(paths[name].with_suffix(".use"), (age, age))
+    size = sum(path.lstat().st_blocks * 512 for path in (paths["one"], *paths["one"].rglob("*")))
+    roomy = Mirrors(git, tmp_path / "cache", caps=Caps(timeout_seconds=60), max_bytes=int(1.5 * size))
+    await fetch(roomy, remote_to(server.url("two")))
+    assert await roomy.shrink() == 2
+    assert [name for name, path in paths.items() if path.is_dir()] == ["two"]
+    assert sorted(path.suffix for path in paths["two"].parent.iterdir()) == [".fetch", ".git", ".use"]
+
+
+async def test_the_bound_holds_while_many_fetch(git: Git, server: GitServer, remote_to: RemoteTo, tmp_path: Path) -> None:
+    mirrors = Mirrors(git, tmp_path / "busy", caps=Caps(timeout_seconds=60), max_bytes=0)
+    commits = {name: seeded(server, name, name.encode()) for name in ("a", "b", "c", "d")}
+
+    async def use(name: str) -> None:
+        for _ in range(3):
+            async with mirrors.fetched(OWNER, remote_to(server.url(name)), None) as base:
+                assert base.commit_sha == commits[name]
+                assert (await git.run("cat-file", "-e", base.commit_sha, repository=base.mirror)).code == 0
+
+    async def shrink() -> None:
+        while True:
+            await mirrors.grown.wait()
+            await mirrors.shrink()
+
+    shrinking = asyncio.create_task(shrink())
+    await asyncio.gather(*(use(name) for name in commits for _ in range(2)))
+    shrinking.cancel()
+    await asyncio.wait({shrinking})
+    await mirrors.shrink()
+    await mirrors.forget_locks()  # of the one that was just going when its shrinking was stopped
+    assert list((tmp_path / "busy/mirrors").iterdir()) == []
+
+
+async def test_locks_of_fetches_that_failed_at_once_are_forgotten(mirrors: Mirrors, server: GitServer, remote_to: RemoteTo) -> None:
+    seeded(server)
+    await fetch(mirrors, remote_to(server.url("demo")))
+    mirror = mirrors.path(OWNER, remote_to(server.url("demo")).destination.address)
+    absent = mirrors.path(OWNER, remote_to(server.url("never-fetched")).destination.address)
+    for lock in (absent.with_suffix(".use"), absent.with_suffix(".fetch")):
+        lock.touch()
+    async with locked(absent.with_suffix(".use"), shared=True):
+        assert await mirrors.forget_locks() == 0
+    assert await mirrors.forget_locks() == 1
+    assert sorted(path.name for path in mirror.parent.iterdir()) == sorted(
+        mirror.with_suffix(suffix).name for suffix in (".git", ".use", ".fetch")
+    )
+
+
+async def test_who_waited_for_a_lock_file_that_went_takes_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    entered = asyncio.Event()
+
+    async def wait() -> None:
+        async with locked(path):
+            entered.set()
+            with pytest.raises(errors.LockTimedOut):
+                async with locked(path, wait_seconds=0):
+                    pass
+
+    async with locked(path):
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        path.unlink()
+    await waiting
+    assert entered.is_set()

@@ -157,6 +157,7 @@ async def in_process(
     max_output_mib: int = 48,
     docker_host: str = "unix:///var/run/docker.sock",
     retry_delays_seconds: tuple[float, ...] = (1, 5, 30, 120),
+    store_wait_seconds: float = 240,
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -168,6 +169,7 @@ async def in_process(
         images={"shell": image},
         max_output_mib=max_output_mib,
         docker_host=docker_host,
+        store_wait_seconds=store_wait_seconds,
     )
     bus = stage.server.settings("runner").model_copy(update={"retry_delays_seconds": retry_delays_seconds})
     async with runner(settings, bus, HealthSettings()):
