@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import decisions, printing, views, watching
+from cli import change, decisions, printing, views, watching
 from cli.client import Client, Json
 from cli.context import JsonFlag, TaskArgument, current, machine, named, task_id
 from cli.examples import examples
@@ -136,4 +136,4 @@ def watch(task: TaskArgument, json_flag: JsonFlag = False) -> None:
     raise typer.Exit(watching.follow(client, task_id(client, task), as_json=machine(json_flag)))
 
 
-app.registered_commands += decisions.app.registered_commands
+app.registered_commands += [*change.app.registered_commands, *decisions.app.registered_commands]

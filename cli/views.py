@@ -20,7 +20,11 @@ _STYLES = {
     "awaiting_budget": "magenta",
     "running": "cyan",
 }
-_HELD = {"policy": "the project asks for every change", "protected_paths": "it touches files that CI or review rules depend on"}
+_HELD = {
+    "policy": "the project asks for every change",
+    "protected_paths": "it touches files that CI or review rules depend on",
+    "by_hand": "you publish it by hand",
+}
 
 _MAX_COLUMNS = 2_000
 _MAX_LINES = 400
@@ -51,8 +55,11 @@ def task(view: Json) -> None:
     if failure:
         printing.say("  why       ", (line(str(failure.get("message", ""))), "red"))
         printing.say("            ", line(str(failure.get("advice", ""))))
+    short = line(str(view.get("id", "")))[:8]
+    if view.get("kept"):
+        printing.say("  next      publish it:  ", (f"./async-code task publish {short}", "bold"), "  after a look at it")
+        printing.say("            or not:      ", (f"./async-code task discard {short}", "bold"))
     if name in WAITING:
-        short = line(str(view["id"]))[:8]
         printing.say("  next      look at it:  ", (f"./async-code task diff {short}", "bold"))
         printing.say("            then:        ", (f"./async-code task approve {short}", "bold"), "  or reject it")
 
@@ -66,6 +73,9 @@ def _facts(view: Json) -> Iterator[tuple[str, str]]:
     elif view.get("outcome") == "no_changes":
         yield "commit", "none: the agent changed nothing"
     yield from _change(view.get("change") or {})
+    kept: Json = view.get("kept") or {}
+    if kept:
+        yield "kept", f"what it made, not published; until {when(kept.get('expires_at'))}"
     usage: Json = view.get("usage") or {}
     if usage.get("requests"):
         yield "cost", f"${usage['cost_usd']:.4f} ({usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out)"

@@ -1,5 +1,6 @@
 """Watching a task: what is printed while it goes on, and when a person has seen enough."""
 
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -8,6 +9,8 @@ from cli.client import Client, Json
 from cli.events import ServerEvent
 from cli.exits import OF_STATE, WAITING, CliError, Exit
 from cli.text import line
+
+_HEARD_SECONDS, _LOOK_SECONDS = 30.0, 0.2
 
 
 def follow(client: Client, whole: str, *, as_json: bool) -> int:
@@ -27,6 +30,21 @@ def follow(client: Client, whole: str, *, as_json: bool) -> int:
 def silently(client: Client, whole: str) -> Json:
     """Wait until a task ends or waits for a person; gives the task."""
     return _until_over(client, whole, _quiet, _quiet)
+
+
+def until_heard(client: Client, before: Json, *, patience_seconds: float = _HEARD_SECONDS) -> Json:
+    """Wait until something has happened to the task since `before`; gives the task.
+
+    An ended task's stream is over at once: whoever reopened it would be told its former end. Raises CliError.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        view = client.get(f"/v1/tasks/{before['id']}")
+        if view.get("updated_at") != before.get("updated_at") or view.get("state") != before.get("state"):
+            return view
+        if time.monotonic() > deadline:
+            raise CliError("Nothing has come of it yet.", f"See: ./async-code task show {line(str(before['id']))[:8]}", Exit.UNREACHABLE)
+        time.sleep(_LOOK_SECONDS)
 
 
 def _until_over(client: Client, whole: str, take: Callable[[ServerEvent], None], on_loss: Callable[[CliError], None]) -> Json:

@@ -61,14 +61,15 @@ class Person:
             check=False,
         )
 
-    def on_terminal(self, *arguments: str, columns: int = 100) -> tuple[int, str]:
-        """Run a command on a terminal; gives the exit code and all that reached the terminal."""
+    def on_terminal(self, *arguments: str, columns: int = 100, typed: str = "") -> tuple[int, str]:
+        """Run a command on a terminal at which `typed` is typed; gives the exit code and all that reached the terminal."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         environment = {**self.environment, "TERM": "xterm-256color"}
         command = [*COMMAND, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)
+        os.write(ours, typed.encode())
         read = bytearray()
         try:
             while chunk := os.read(ours, 65_536):

@@ -178,17 +178,6 @@ def test_a_refused_task_is_not_sent_again(api: Api, client: Client) -> None:
     assert len(api.of("POST", "/v1/tasks")) == 1
 
 
-def test_an_approval_names_the_tree_that_is_shown(api: Api, person: Person) -> None:
-    api.answers["GET", TASK] = Answer(task("running"))
-    running = person.run("task", "approve", TASK_ID)
-    assert (running.returncode, api.of("POST", f"{TASK}/approve")) == (Exit.REFUSED, [])
-    api.answers["GET", TASK] = Answer(task("awaiting_approval", tree_sha="a" * 40))
-    api.answers["POST", f"{TASK}/approve"] = Answer(task("publishing"), 202)
-    assert person.run("task", "approve", TASK_ID).returncode == 0
-    assert person.run("task", "approve", TASK_ID, "--tree", "b" * 40).returncode == 0
-    assert [asked.json for asked in api.of("POST", f"{TASK}/approve")] == [{"tree_sha": "a" * 40}, {"tree_sha": "b" * 40}]
-
-
 def test_a_diff_is_the_exact_bytes(api: Api, person: Person) -> None:
     patch = b"diff --git a/x b/x\n+\x1b[31m\r\n\xff\x00"
     api.answers["GET", f"{TASK}/patch"] = Answer(patch, headers={"content-type": "text/x-diff"})

@@ -102,9 +102,9 @@ async def test_a_task_from_the_prompt_to_the_branch(gateway: Gateway, somebody: 
     ]
     assert (await asyncio.to_thread(lambda: somebody.person.start("task", "diff", task.id).communicate()))[0] == PATCH
     assert [item["id"] for item in await somebody.runs("task", "list", "--state", "awaiting_approval", "-p", "web")] == [task.id]
-    wrong = await somebody.tries("task", "approve", task.id, "--tree", "d" * 40)
+    wrong = await somebody.tries("task", "approve", task.id, "--yes", "--tree", "d" * 40)
     assert wrong.returncode == Exit.REFUSED
-    await somebody.runs("task", "approve", task.id)
+    await somebody.runs("task", "approve", task.id, "--yes", "--tree", TREE)
     async with gateway.service("scheduler") as scheduler, gateway.service("git") as git:
         await git.says(task, facts.ChangePublished(run_id=run, commit_sha=COMMIT, tree_sha=TREE))
         await scheduler.says(task, facts.TaskSucceeded(outcome=Outcome.PUBLISHED, commit_sha=COMMIT))
@@ -140,7 +140,7 @@ async def test_anothers_things_are_not_there(gateway: Gateway, somebody: Somebod
         another = Somebody(Person(tmp_path / "another", gateway.url))
     another.person.home.mkdir()
     await another.runs("login", "--email", "another@example.com", "--password-file", "-", stdin=PASSWORD)
-    for arguments in (["show"], ["watch"], ["log"], ["diff"], ["cancel"], ["approve"], ["reject"]):
+    for arguments in (["show"], ["watch"], ["log"], ["diff"], ["cancel"], ["approve"], ["reject"], ["publish"], ["discard", "--yes"]):
         for name in (task.id, task.id[:8]):
             done = await another.tries("task", *arguments, name)
             assert done.returncode == Exit.NOT_FOUND, done

@@ -67,7 +67,7 @@ def test_every_command_line_of_a_page_parses(page: str) -> None:
 
 
 def test_the_commands_people_were_promised_are_there() -> None:
-    task = ("create", "list", "show", "watch", "diff", "apply", "cancel", "approve", "reject")
+    task = ("create", "list", "show", "watch", "diff", "apply", "cancel", "approve", "reject", "publish", "discard")
     flat = ("login", "logout", "whoami", "up", "down", "status", "demo", "images", "version")
     assert {("audit", "verify"), *((name,) for name in flat), *(("task", name) for name in task)} <= set(COMMANDS)
 

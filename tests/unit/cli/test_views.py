@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import failing, printing, views
+from cli import failing, printing, review, views
 from cli.exits import CliError
 
 from .test_text import HOSTILE, harmless
@@ -42,6 +42,8 @@ def test_no_text_reaches_a_person_raw(text: str) -> None:
     for kind in ("message", "tool_call", "tool_result", "log", "status", "result", "else"):
         assert harmless(shown(views.Output().show, {"kind": kind, "text": text, "name": text}))
     assert harmless(shown(views.diff, text.encode(errors="surrogatepass")))
+    file = {"path": text, "old_path": text, "status": text, "protected": True, "protected_by": text}
+    assert harmless(shown(review.show, {**task, "id": text}, {"files": [file, {**file, "protected": False}], "tree_sha": text}))
     assert harmless(shown(printing.table, ["a"], [[text], [views.state(text)]]))
     assert harmless(shown(failing.report, CliError(text, text), []))
     assert harmless(shown(failing.report, CliError(text, text, problem={"detail": text}), ["--json"]))
@@ -93,6 +95,11 @@ def test_a_task_says_what_matters() -> None:
     assert "It broke." in failed
     assert "Mend it." in failed
     assert "approve" not in failed
+    assert "publish" not in failed
+    kept = shown(views.task, {**TASK, "state": "failed", "kept": {"tree_sha": "a" * 40, "expires_at": "2026-12-01T12:00:00Z"}})
+    assert "what it made, not published; until 2026-12-0" in kept
+    assert "./async-code task publish 3f2a0000" in kept
+    assert "./async-code task discard 3f2a0000" in kept
 
 
 def test_an_answer_without_the_optional_parts_is_shown_too() -> None:
@@ -109,3 +116,23 @@ def test_binary_content_is_named_and_the_next_file_is_shown() -> None:
     assert "(binary content)" in text
     assert "KcmZQz" not in text
     assert text.endswith("@@ -1 +1 @@\n-GIT binary patch\n+b\n")
+
+
+def test_a_review_lists_every_protected_file_with_its_pattern_and_cuts_the_others() -> None:
+    plain = [{"path": f"src/{n}.py", "status": "modified", "additions": 1, "deletions": 0} for n in range(200)]
+    guarded = [
+        {"path": f".github/workflows/{n}.yml", "status": "added", "protected": True, "protected_by": ".github/workflows/**"}
+        for n in range(150)
+    ]
+    view = {**TASK, "change": {"files": 351, "additions": 5, "deletions": 1, "protected_files": 151}}
+    text = shown(review.show, view, {"files": [*plain, *guarded], "tree_sha": "b" * 40, "truncated": True})
+    assert text.count(" matches .github/workflows/**") == 150
+    assert text.count("src/") == 100
+    for part in (
+        "351 files, +5 -1",
+        "… and more: ./async-code task diff 3f2a0000",
+        "150 protected files",
+        "1 more protected than",
+        "b" * 40,
+    ):
+        assert part in text
