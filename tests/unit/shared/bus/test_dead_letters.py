@@ -7,7 +7,7 @@ from shared.events import commands, envelope, ids
 from shared.events.facts import CommandDeadLettered
 from shared.events.ids import RepositoryId
 
-OWNER, TASK = ids.fresh(), ids.fresh()
+OWNER, TASK = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", "6ec0bd7f-11c0-43da-975e-2a8ad9ebae0b"
 
 
 def letter(subject: str, data: bytes = b"", service: str = "git", reason: Reason = "invalid") -> DeadLetter:
