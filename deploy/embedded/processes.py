@@ -210,6 +210,8 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
         **_list(deployment, "GIT_ALLOW_PROTOCOLS"),
         **_list(deployment, "GIT_FILE_DIRECTORIES", "GIT_ALLOW_DIRECTORIES"),
         **({"GIT_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
+        **_bytes(deployment, "GIT_MAX_REPOSITORY_MIB"),
+        **_bytes(deployment, "GIT_MAX_WORKSPACE_MIB"),
     }
 
 
@@ -281,6 +283,12 @@ def _list(deployment: Deployment, variable: str, setting: str | None = None) -> 
     """A list as pydantic-settings reads it: JSON. The setting has the variable's name where none is given."""
     given = deployment.settings.get(setting or variable)
     return {variable: json.dumps(_split(given))} if given else {}
+
+
+def _bytes(deployment: Deployment, setting: str) -> Mapping[str, str]:
+    """A size that people give in MiB as the bytes that the service counts in."""
+    given = deployment.settings.get(setting)
+    return {setting.replace("_MIB", "_BYTES"): str(int(given) << 20)} if given else {}
 
 
 def _split(text: str) -> list[str]:

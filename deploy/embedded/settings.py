@@ -52,6 +52,8 @@ TABLE = (
     Setting("GIT_ALLOW_NETWORKS", _NETWORKS, "private networks that repositories may lie in, comma-separated CIDRs; none by default"),
     Setting("GIT_ALLOW_PROTOCOLS", r"(https|http|file)(,(https|http|file))*", "protocols of repository URLs; https by default"),
     Setting("GIT_ALLOW_DIRECTORIES", r"/.*", "where file:// repositories may lie, comma-separated; nowhere by default"),
+    Setting("GIT_MAX_REPOSITORY_MIB", _NUMBER, "the most a repository may send in one fetch; 4096 by default", (1, 262_144)),
+    Setting("GIT_MAX_WORKSPACE_MIB", _NUMBER, "the largest snapshot a sandbox is given; 512 by default", (1, 16_384)),
     Setting("SCRIPTED_MODEL", _SWITCH, "whether a local scripted model answers in the vendors' place, for the demo; false by default"),
     Setting("ANTHROPIC_BASE_URL", _URL, "where requests to Anthropic's models go; its API by default"),
     Setting("OPENAI_BASE_URL", _URL, "where requests to OpenAI's models go; its API by default"),

@@ -20,28 +20,35 @@ _AUTH = (
     r"Authentication failed for|could not read (Username|Password) for|terminal prompts disabled|unable to read askpass response"
     r"|The requested URL returned error: 40[13]\b|HTTP 40[13]\b|HTTP Basic: Access denied"
 )
-_MISSING = r"The requested URL returned error: (404|410|30[0-9])\b|repository '.*' not found|does not appear to be a git repository"
+_MOVED = r"The requested URL returned error: 30[0-9]\b"
+_CERTIFICATE = r"SSL certificate|SSL: |server certificate verification failed|certificate (verify failed|has expired|subject name)"
+_OTHER = r"not valid: is this a git repository|invalid server response|expected flush after ref listing|bad line length character"
+_MISSING = r"The requested URL returned error: (404|410)\b|repository '.*' not found|does not appear to be a git repository"
 _OWNERSHIP = r"detected dubious ownership|transport '.*' not allowed"
 _AWAY = (
     r"Could not resolve host|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|Operation (timed out|too slow)"
-    r"|SSL certificate|server certificate verification failed|gnutls_handshake|TLS|The requested URL returned error: [45][0-9]{2}\b"
-    r"|the remote end hung up|early EOF|Empty reply from server|unexpected disconnect|RPC failed|invalid server response|bad line length"
-    r"|expected flush after ref listing|not valid: is this a git repository|unable to access|Recv failure|HTTP/2 stream"
+    r"|gnutls_handshake|TLS|The requested URL returned error: [45][0-9]{2}\b"
+    r"|the remote end hung up|early EOF|Empty reply from server|unexpected disconnect|RPC failed|bad line length"
+    r"|unable to access|Recv failure|HTTP/2 stream"
 )
 
 _FETCH = _rules(
     (r"couldn't find remote ref", errors.RefNotFound),
     (_AUTH, errors.RepositoryAuth),
     (_MISSING, errors.RepositoryNotFound),
+    (_MOVED, errors.RepositoryMoved),
+    (_CERTIFICATE, errors.CertificateRefused),
+    (_OTHER, errors.NotARepository),
     (_OWNERSHIP, errors.AddressRefused),
     (r"File too large|died of signal 25|No space left on device", errors.RepositoryTooLarge),
     (_AWAY, errors.Unreachable),
 )
 _PUSH = _rules(
     (_AUTH, errors.PushAuth),
-    (_MISSING, errors.PushAuth),  # hosts answer 404 to a token that may not see the repository
+    (f"{_MISSING}|{_MOVED}", errors.PushNotFound),  # hosts answer 404 also to a token that may not see the repository
+    (_CERTIFICATE, errors.PushCertificate),
     (_OWNERSHIP, errors.AddressRefused),
-    (r"shallow update not allowed", errors.PushRefused),
+    (r"shallow update not allowed", errors.BaseGone),
     (_AWAY, errors.PushUnreachable),
 )
 _INDEX = _rules(
@@ -97,5 +104,5 @@ def of_push(complaint: bytes, report: bytes) -> type[GitError] | None:
         summary = line.rsplit(b"\t", 1)[-1]
         if summary.startswith(b"[rejected]"):  # our own git compared what it was told to expect with what is there
             return errors.BranchTaken
-        return errors.PushRefused
+        return errors.BaseGone if b"shallow update not allowed" in summary else errors.PushRefused
     return _decide(complaint, _PUSH)

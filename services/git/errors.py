@@ -40,6 +40,24 @@ class RepositoryNotFound(Refused):
     code = "repository_not_found"
 
 
+class RepositoryMoved(Refused):
+    """The remote redirects elsewhere, and redirects are not followed."""
+
+    code = "repository_moved"
+
+
+class CertificateRefused(Refused):
+    """The remote's certificate is not valid for its name, now or here."""
+
+    code = "repository_certificate"
+
+
+class NotARepository(Refused):
+    """The remote answers, but does not speak git."""
+
+    code = "not_a_repository"
+
+
 class RefNotFound(Refused):
     """The remote has no such branch or tag."""
 
@@ -92,6 +110,24 @@ class PushAuth(Refused):
     """The remote refused the credential for pushing."""
 
     code = "push_auth"
+
+
+class PushNotFound(Refused):
+    """The remote knows no such repository any more, or not for this credential, or has moved it."""
+
+    code = "push_not_found"
+
+
+class PushCertificate(Refused):
+    """The remote's certificate is not valid for its name, now or here, for a push."""
+
+    code = "push_certificate"
+
+
+class BaseGone(Refused):
+    """The remote no longer has the commit the work began from, and we have none of what lay before it."""
+
+    code = "base_gone"
 
 
 class PushRefused(Refused):

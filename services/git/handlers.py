@@ -40,6 +40,10 @@ log = structlog.get_logger(__name__)
 SOURCE = "git"
 
 
+_AWAY = (bus_errors.NoAnswer, bus_errors.BusUnreachable, bus_errors.ReadFailed)
+_AWAY_SECONDS = 1.0
+
+
 class TryAgain(bus_errors.Transient):
     """What the work needs did not answer; it may do so later."""
 
@@ -90,7 +94,7 @@ class Handlers:
         self._measures = measures
 
     async def handle(self, envelope: AnyEnvelope, delivery: Turn) -> None:
-        """Do what the command asks. Raises Transient where a later delivery may succeed."""
+        """Do what the command asks. Raises Transient or Postpone where a later delivery may succeed."""
         job, command = Job(envelope), envelope.data
         with structlog.contextvars.bound_contextvars(command=envelope.type, command_id=envelope.id, task_id=envelope.task):
             if isinstance(command, GitPrepare):
@@ -110,6 +114,9 @@ class Handlers:
         except errors.Refused as error:
             log.warning("command_refused", code=error.code, detail=str(error))
             fact = failed(failure(error.code))
+        except _AWAY as error:  # our own side: nobody decided anything, and how long a task may wait for that is the scheduler's to say
+            log.warning("command_waits", error=type(error).__name__, deliveries=delivery.deliveries)
+            raise bus_errors.Postpone(_AWAY_SECONDS) from error
         except (errors.Unreachable, bus_errors.Transient) as error:
             if delivery.deliveries < self._measures.attempts:
                 raise TryAgain(type(error).__name__) from error

@@ -71,12 +71,30 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
         "Use https, and ask the operator to allow private networks if it is one.",
         False,
     ),
+    "repository_moved": (
+        _F.CLONE_REFUSED,
+        "The repository's address redirects to another one, which is not followed.",
+        "Give the project the address that the repository has now.",
+        False,
+    ),
+    "repository_certificate": (
+        _F.CLONE_REFUSED,
+        "The repository's host could not prove who it is: its certificate is not valid for it.",
+        "Check the address; the host's owner renews the certificate, or the operator adds its authority with ASYNC_CODE_CA_BUNDLE.",
+        False,
+    ),
+    "not_a_repository": (
+        _F.CLONE_REFUSED,
+        "The address answers, but not as a git repository.",
+        "Give the address that `git clone` takes, not that of a page.",
+        False,
+    ),
     "ref_not_found": (_F.CLONE_REFUSED, "The base branch does not exist.", "Name an existing branch as base_ref.", False),
     "repository_empty": (_F.CLONE_REFUSED, "The repository has no commits.", "Push a first commit and try again.", False),
     "repository_too_large": (
         _F.CLONE_REFUSED,
         "The repository's snapshot is over the size limit.",
-        "Ask the operator to raise the workspace limit.",
+        "Take large files out of it, or ask the operator to raise ASYNC_CODE_GIT_MAX_REPOSITORY_MIB and ASYNC_CODE_GIT_MAX_WORKSPACE_MIB.",
         False,
     ),
     "image_missing": (
@@ -188,6 +206,24 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
     "runner_lost": (_F.RUNNER_LOST, "The runner was lost and no other could finish the run.", "Try again.", True),
     "no_runner": (_F.RUNNER_LOST, "No runner took the task in time.", "The operator checks that runners are up and ready.", True),
     "push_auth": (_F.PUSH_REFUSED, "The repository refused the credential for pushing.", "Store a token with write access.", False),
+    "push_not_found": (
+        _F.PUSH_REFUSED,
+        "The repository is no longer at its address, or the credential may not see it any more.",
+        "Check the address and the token's access, then publish again; the change stays reviewable.",
+        False,
+    ),
+    "push_certificate": (
+        _F.PUSH_REFUSED,
+        "The repository's host could not prove who it is: its certificate is not valid for it.",
+        "When its owner has renewed it, or the operator has added its authority, publish again; the change stays reviewable.",
+        False,
+    ),
+    "base_gone": (
+        _F.PUSH_REFUSED,
+        "The repository no longer holds the commit that the work began from.",
+        "Its history was rewritten: apply the task's patch to the new history, or create the task again.",
+        False,
+    ),
     "push_refused": (
         _F.PUSH_REFUSED,
         "The repository refused the push.",

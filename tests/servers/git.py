@@ -43,6 +43,9 @@ class GitServer:
         self._tokens: dict[str, str] = {}
         self._statuses: dict[str, int] = {}
         self._redirects: dict[str, str] = {}
+        self._pages: dict[str, bytes] = {}
+        self._cut: set[str] = set()
+        self._lost_answers: dict[str, int] = {}
         self._open = threading.Event()
         self._open.set()
         self._answering = threading.Event()
@@ -107,13 +110,25 @@ class GitServer:
         else:
             self._statuses[name] = status
 
+    def answer_with_page(self, name: str, page: bytes) -> None:
+        """Answer every request for this repository with 200 and a page."""
+        self._pages[name] = page
+
+    def cut_packs(self, name: str) -> None:
+        """Let the connection end in the middle of every pack."""
+        self._cut.add(name)
+
+    def lose_push_answers(self, name: str, times: int = 1) -> None:
+        """Let so many pushes take effect and answer 502."""
+        self._lost_answers[name] = times
+
     def redirect(self, name: str, target: str) -> None:
         """Answer with 302 to the same path below another address."""
         self._redirects[name] = target
 
-    def deny_pushes(self, name: str, words: str = "no") -> None:
-        """A pre-receive hook refuses every push and says so."""
-        hook = self.path(name) / "hooks/pre-receive"
+    def deny_pushes(self, name: str, words: str = "no", hook_name: str = "pre-receive") -> None:
+        """A hook refuses every push and says so."""
+        hook = self.path(name) / "hooks" / hook_name
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\nprintf '%s\\n' '{words}' >&2\nexit 1\n")
         hook.chmod(0o755)
@@ -137,6 +152,20 @@ class GitServer:
         """A push has taken effect; waits while answers are held."""
         self.pushed.set()
         self._answering.wait(timeout=60)
+
+    def loses_answer(self, name: str) -> bool:
+        """Whether this push's answer gets lost."""
+        left = self._lost_answers.get(name, 0)
+        self._lost_answers[name] = left - 1
+        return left > 0
+
+    def page(self, name: str) -> bytes | None:
+        """What answers instead of git."""
+        return self._pages.get(name)
+
+    def cuts(self, name: str) -> bool:
+        """Whether its packs break off."""
+        return name in self._cut
 
     def judge(self, name: str, authorization: str | None) -> tuple[int, str] | None:
         """The status and the redirect that answers instead of git; waits while requests are held."""
@@ -178,29 +207,40 @@ class _Handler(BaseHTTPRequestHandler):
         service = self._service
         authorization = self.headers.get("Authorization")
         service.seen.append(Seen(self.command, self.path, authorization is not None))
-        verdict = service.judge(self.path.lstrip("/").split(".git", 1)[0], authorization)
+        name = self.path.lstrip("/").split(".git", 1)[0]
+        verdict = service.judge(name, authorization)
         if verdict is not None:
             self._refuse(*verdict)
+            return
+        if (page := service.page(name)) is not None:
+            self._refuse(HTTPStatus.OK, "", page)
             return
         head, _, content = self._backend(body).partition(b"\r\n\r\n")
         if self.command == "POST" and self.path.endswith("/git-receive-pack"):
             service.has_pushed()
+            if service.loses_answer(name):
+                self._refuse(HTTPStatus.BAD_GATEWAY, "")
+                return
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self.send_response(int(headers.pop("Status", "200").split(" ", 1)[0]))
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if service.cuts(name) and b"PACK" in content:
+            content = content[: len(content) // 2]
+            self.close_connection = True
         self.wfile.write(content)
 
-    def _refuse(self, status: int, target: str) -> None:
+    def _refuse(self, status: int, target: str, page: bytes = b"") -> None:
         self.send_response(status)
         if target:
             self.send_header("Location", target + self.path)
         if status == HTTPStatus.UNAUTHORIZED:
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(page)))
         self.end_headers()
+        self.wfile.write(page)
 
     def _backend(self, body: bytes) -> bytes:
         path, _, query = self.path.partition("?")

@@ -79,9 +79,13 @@ def _told(task: Json, row: Row) -> None:
 
 
 def _kept(task: Json, row: Row) -> None:
-    """What the sandbox made is there for whoever asks: the tree is named."""
-    if row.kept:
-        assert task["tree_sha"] is not None, task
+    """What the sandbox made is there for whoever asks: published, or kept until a person publishes it."""
+    if not row.kept:
+        return
+    assert task["tree_sha"] is not None, task
+    if not row.pushed and row.state in {"failed", "cancelled", "timed_out"}:
+        assert task["kept"] is not None, task
+        assert task["kept"]["tree_sha"] == task["tree_sha"], task
 
 
 def nothing_left(stack: Stack, task: Json) -> None:

@@ -17,6 +17,7 @@ from services.git.mirrors import Mirrors
 from services.git.remotes import Remotes
 from services.git.settings import GitSettings
 from shared.blobs.errors import BlobStoreFull, BlobTooLarge
+from shared.bus.errors import Postpone
 from shared.events import envelope as envelopes
 from shared.events.changes import ChangesDocument
 from shared.events.commands import GitPrepare, GitPublish
@@ -277,10 +278,19 @@ async def test_what_does_not_answer_is_tried_again_and_then_given_up(desk: Desk)
     with pytest.raises(TryAgain):
         await desk.run(payload)
     assert await failure_of(desk, payload, deliveries=4) == "push_unreachable"
+
+
+async def test_our_own_side_is_waited_for_as_long_as_the_scheduler_waits(desk: Desk) -> None:
+    payload = await desk.worked(fix)
+    answer = desk.conversation.answers.pop(AskPublication)
     del desk.conversation.answers[AskWorkspaceSource]
-    with pytest.raises(TryAgain):
-        await desk.run(PREPARE)
-    assert await failure_of(desk, PREPARE, deliveries=4) == "internal"
+    for deliveries in (1, 4, 400):
+        for command in (PREPARE, payload):
+            with pytest.raises(Postpone) as postponed:
+                await desk.run(command, deliveries=deliveries)
+            assert postponed.value.delay_seconds <= 2
+    desk.conversation.answers[AskPublication] = answer
+    assert isinstance((await desk.run(payload, deliveries=401))[-1], ChangePublished)
 
 
 async def test_why_a_push_is_refused(desk: Desk) -> None:

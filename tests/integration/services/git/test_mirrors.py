@@ -89,7 +89,7 @@ async def test_redirects_are_refused(mirrors: Mirrors, server: GitServer, remote
     with GitServer(tmp_path / "inner") as inner:
         seeded(inner)
         server.redirect("demo", f"http://127.0.0.1:{inner.port}")
-        with pytest.raises(errors.RepositoryNotFound):
+        with pytest.raises(errors.RepositoryMoved):
             await fetch(mirrors, remote_to(server.url("demo")))
         assert inner.seen == []
 
@@ -119,7 +119,7 @@ async def test_tls_needs_the_operators_authority_and_goes_to_the_pinned_address(
         with pytest.raises(errors.Unreachable):
             await fetch(trusting, remote_to(url))
         plain = Mirrors(Git(tmp_path / "home"), tmp_path / "two", caps=caps, max_bytes=1024**3)
-        with pytest.raises(errors.Unreachable):
+        with pytest.raises(errors.CertificateRefused):
             await fetch(plain, pinned)
 
 
