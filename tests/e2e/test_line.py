@@ -9,11 +9,9 @@ import pytest
 from cli import events
 from cli.client import Json
 from cli.exits import CliError, Exit
-from deploy.embedded.scripted.steps import Edit, Fail, Read, Run, Say
 from tests.servers import git_objects
 from tests.servers.git import GitServer
-from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
-from tests.servers.stack_fixtures import ModelThread
+from tests.servers.stack import GIT_TOKEN, Person, Stack
 
 
 def _pushed(server: GitServer, repository: str, task: Json) -> bytes:
@@ -60,26 +58,6 @@ def test_the_patch_applies_to_the_base_and_gives_the_tree(
     assert git_objects.git(clone, "write-tree").decode().strip() == task["tree_sha"]
 
 
-def test_claude_code_becomes_a_branch(person: Person, project: str, repository: str, git_server: GitServer, model: ModelThread) -> None:
-    model.model.play(
-        [
-            Read("/workspace/app.py", "I look at it."),
-            Edit("/workspace/app.py", "print('hello')", "print('good evening')"),
-            Run("python3 app.py > said.txt; env | sort > /tmp/env; grep -c planted /tmp/env || true"),
-            Say("It says good evening now."),
-        ]
-    )
-    task = person.until(person.task(project, "/clear is no command here", agent="claude-code", model="claude-sonnet-4-5"))
-    assert task["outcome"] == "published", task
-    _pushed(git_server, repository, task)
-    assert git_objects.git(git_server.path(repository), "show", f"{task['branch']}:said.txt") == b"good evening\n"
-    assert task["usage"]["requests"] == 4
-    assert task["usage"]["cost_usd"] > 0
-    said = [line["event"] for line in person.client.get(f"/v1/tasks/{task['id']}/messages")["messages"]]
-    assert {"tool_call", "tool_result", "message", "result"} <= {event["kind"] for event in said}
-    assert model.model.headers[-1]["x-api-key"] == MODEL_KEY
-
-
 def test_nothing_changed_is_a_success_without_a_branch(person: Person, project: str, repository: str, git_server: GitServer) -> None:
     task = person.until(person.task(project, "true"))
     assert (task["state"], task["outcome"], task["commit_sha"]) == ("succeeded", "no_changes", None)
@@ -92,12 +70,6 @@ def test_a_failed_agent_is_never_published_and_says_why(person: Person, project:
     assert (task["failure"]["failure_class"], task["failure"]["code"]) == ("agent_failed", "agent_exit")
     assert task["failure"]["advice"]
     assert git_server.branch(repository, task["branch"]) is None
-
-
-def test_a_refused_model_key_is_named(person: Person, project: str, model: ModelThread) -> None:
-    model.model.play([Fail(401, "authentication_error")])
-    task = person.until(person.task(project, "do", agent="claude-code"))
-    assert (task["failure"]["failure_class"], task["failure"]["code"]) == ("model_refused", "model_auth")
 
 
 def test_what_ci_runs_waits_for_a_person(person: Person, project: str, repository: str, git_server: GitServer) -> None:

@@ -25,6 +25,8 @@ from cli.sessions import SessionFile
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 120.0
 MODEL_KEY = "sk-ant-api03-planted-model-key-9f8e7d6c5b4a"
+OPENAI_KEY = "sk-proj-planted-openai-key-0a1b2c3d4e5f"
+MODEL_KEYS = {"anthropic": MODEL_KEY, "openai": OPENAI_KEY}
 GIT_TOKEN = "planted-git-token-1a2b3c4d5e6f"
 SHELL_SECRET = f"planted-in-the-operators-shell-{secrets.token_hex(8)}"
 """Another one each time: the commands of tests that run beside these have theirs in their environment, as an operator's would."""

@@ -14,7 +14,7 @@ from deploy.images.build import ensure_images
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
-from tests.servers.stack import GIT_TOKEN, MODEL_KEY, Person, Stack
+from tests.servers.stack import GIT_TOKEN, MODEL_KEYS, Person, Stack
 
 FILES = {b"app.py": Blob(b"print('hello')\n"), b"run.sh": Blob(b"#!/bin/sh\n", "100755"), b"dir/keep.txt": Blob(b"keep\n")}
 
@@ -23,7 +23,7 @@ class ModelThread:
     """The scripted model on a loop of its own, so that tests can be plain functions. Have `model.play` the steps of the next task."""
 
     def __init__(self) -> None:
-        self.model = ScriptedModel([Say("Done.")], keys={"anthropic": MODEL_KEY})
+        self.model = ScriptedModel([Say("Done.")], keys=MODEL_KEYS)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -59,6 +59,7 @@ def stack(model: ModelThread) -> Iterator[Stack]:
             "GIT_ALLOW_NETWORKS": "127.0.0.0/8",
             "GIT_MAX_WORKSPACE_MIB": "24",
             "ANTHROPIC_BASE_URL": model.url,
+            "OPENAI_BASE_URL": model.url,
             "EGRESS_ALLOW_NETWORKS": "127.0.0.0/8",
             "LEASE_TTL_SECONDS": "6",
         }
@@ -90,5 +91,6 @@ def project(person: Person, git_server: GitServer, repository: str) -> str:
     """A project with that repository and every credential it takes; gives its id."""
     host = f"127.0.0.1:{git_server.port}"
     person.client.post("/v1/credentials", {"purpose": "git_token", "host": host, "value": GIT_TOKEN})
-    person.client.post("/v1/credentials", {"purpose": "model_key", "vendor": "anthropic", "value": MODEL_KEY})
+    for vendor, key in MODEL_KEYS.items():
+        person.client.post("/v1/credentials", {"purpose": "model_key", "vendor": vendor, "value": key})
     return person.project(git_server.url(repository))
