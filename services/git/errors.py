@@ -88,6 +88,12 @@ class PackRefused(Refused):
     code = "pack_refused"
 
 
+class LfsContent(Refused):
+    """The work holds content where the repository's attributes say that Git LFS keeps it."""
+
+    code = "lfs_content"
+
+
 class ResultTooLarge(Refused):
     """The sandbox's pack is over the operator's limit."""
 

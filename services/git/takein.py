@@ -13,7 +13,7 @@ from signal import SIGXFSZ
 
 import structlog
 
-from services.git import archives, complaints, history, objects, packs, trees
+from services.git import archives, complaints, history, lfs, objects, packs, trees
 from services.git.command import MIB, Caps, Completed, Git
 from services.git.errors import CommandTimedOut, PackRefused, ResultTooLarge, TreeMismatch, WorkMissing
 from services.git.mirrors import create_bare
@@ -150,6 +150,7 @@ async def _verified(git: Git, repository: Path, work: Work, packed: Packed, boun
     # What was borrowed counts also where a delta made it once more: then the pack brings it, out of our own copy.
     used = (named - packed.brought) | packed.borrowed
     await _judge_origin(git, repository, work, used.difference(entry.sha for entry in based), bounds)
+    await lfs.judge(git, repository, work.tree_sha, (made, based), bounds.caps())
     return made
 
 

@@ -23,9 +23,12 @@ from services.runner.errors import (
     CheckoutFailed,
     EngineUnreachable,
     ImageMissing,
+    NestedRepository,
     ResultTooLarge,
+    RunFailure,
     SandboxGone,
     SandboxUnavailable,
+    SubmoduleContent,
     WorkRefused,
 )
 from services.runner.harvest import HarvestReader
@@ -49,7 +52,8 @@ _KEPT_COMPLAINT_BYTES = 4_096
 _NOT_STARTED = 126
 _KILLED = 137
 _CONFLICT = 409
-_NESTED, _REFUSED, _NO_ROOM = 10, 11, 12  # exit codes of deploy/images/base/lib/harvest
+_REFUSALS: dict[int, type[RunFailure]] = {10: NestedRepository, 11: WorkRefused, 12: ResultTooLarge, 13: SubmoduleContent}
+"""Exit codes of deploy/images/base/lib/harvest."""
 
 
 @dataclass(frozen=True)
@@ -229,12 +233,8 @@ class DockerSandbox:
         reader = HarvestReader(pack, self._spec.max_result_bytes)
         try:
             code, complaint = await self._script(container.AGENT, "harvest", base_sha, output=reader.feed)
-            if code in (_NESTED, _REFUSED):
-                raise WorkRefused(f"the harvest ended with {code}: {complaint}")
-            if code == _NO_ROOM:
-                raise ResultTooLarge("the harvest ran out of room")
             if code != 0:
-                raise SandboxUnavailable(f"the harvest ended with {code}: {complaint}")
+                raise _REFUSALS.get(code, SandboxUnavailable)(f"the harvest ended with {code}: {complaint}")
             return reader.result()
         finally:
             reader.close()

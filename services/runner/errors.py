@@ -46,9 +46,21 @@ class CheckoutFailed(RunFailure):
 
 
 class WorkRefused(RunFailure):
-    """The work holds what git cannot carry: a repository inside it, or something git cannot add."""
+    """The work holds what git cannot carry, and git says so when it adds it."""
 
     CODE = "pack_refused"
+
+
+class NestedRepository(WorkRefused):
+    """The work holds a repository, which git would record as a link to a commit nobody else has."""
+
+    CODE = "nested_repository"
+
+
+class SubmoduleContent(WorkRefused):
+    """The work holds files in a submodule's directory, where git does not look."""
+
+    CODE = "submodule_content"
 
 
 class ResultTooLarge(RunFailure):

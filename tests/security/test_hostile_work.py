@@ -26,9 +26,9 @@ HELD = {
     "attributes": "echo 'app.py -diff' > .gitattributes; echo evil > app.py",
 }
 REFUSED = {
-    "a repository inside": "git init -q sub; echo y > sub/y",
-    "a name that some system takes for .git": "mkdir git~1; echo x > git~1/x",
-    "a link beside its like": "mkdir A; echo 3 > A/x; ln -s /etc a",
+    "a repository inside": ("git init -q sub; echo y > sub/y", "nested_repository"),
+    "a name that some system takes for .git": ("mkdir git~1; echo x > git~1/x", "pack_refused"),
+    "a link beside its like": ("mkdir A; echo 3 > A/x; ln -s /etc a", "pack_refused"),
 }
 
 
@@ -36,7 +36,7 @@ def test_hostile_work_trees(person: Person, project: str, repository: str, git_s
     def ended(script: str) -> Json:
         return person.until(person.task(project, script, limits={"disk_mib": 64, "memory_mib": 512}))
 
-    everything = PUBLISHED | HELD | REFUSED
+    everything = PUBLISHED | HELD | {name: script for name, (script, _) in REFUSED.items()}
     with ThreadPoolExecutor(5) as pool:
         tasks = dict(zip(everything, pool.map(ended, everything.values()), strict=True))
     path = git_server.path(repository)
@@ -45,7 +45,8 @@ def test_hostile_work_trees(person: Person, project: str, repository: str, git_s
         assert (task["state"], task["outcome"]) == ("succeeded", "published"), (name, task)
         assert git_objects.tree_of(path, task["branch"]) == task["tree_sha"], name
     assert {name: tasks[name]["state"] for name in HELD} == dict.fromkeys(HELD, "awaiting_approval")
-    assert {name: tasks[name]["failure"] and tasks[name]["failure"]["code"] for name in REFUSED} == dict.fromkeys(REFUSED, "pack_refused")
+    codes = {name: code for name, (_, code) in REFUSED.items()}
+    assert {name: tasks[name]["failure"] and tasks[name]["failure"]["code"] for name in REFUSED} == codes
     assert set(git_objects.branches(path)) == {"main"} | {tasks[name]["branch"] for name in PUBLISHED}
     changed = git_objects.git(path, "diff", "--name-only", "main", tasks["marks in the index"]["branch"]).split()
     assert changed == [b"app.py", b"run.sh"]

@@ -97,7 +97,7 @@ async def test_a_failed_agents_work_is_kept(working: Stage, small_snapshot: Snap
 
 
 @pytest.mark.parametrize(
-    ("script", "code"), [("git init -q x; echo f > x/f", "pack_refused"), ("mkfifo p; git clone -q . x", "pack_refused")]
+    ("script", "code"), [("git init -q x; echo f > x/f", "nested_repository"), ("mkfifo p; git clone -q . x", "nested_repository")]
 )
 async def test_work_git_cannot_carry_fails_loudly(working: Stage, small_snapshot: Snapshot, script: str, code: str) -> None:
     ended = await working.ending(await working.command(small_snapshot, script))
