@@ -1,6 +1,7 @@
 """Secrets are planted where people put them; then everything the system wrote, showed or runs is searched for them."""
 
 import base64
+import re
 import subprocess
 import urllib.parse
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ import pytest
 
 from cli.client import Json
 from deploy.embedded.scripted.steps import Run, Say
-from tests.servers.stack import GIT_TOKEN, MODEL_KEY, SHELL_SECRET, Person, Stack
+from tests.servers.stack import GIT_TOKEN, MODEL_KEYS, SHELL_SECRET, Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
 CONTROL = "planted-as-a-control-and-no-secret"
-SECRETS = (GIT_TOKEN, MODEL_KEY, SHELL_SECRET)
+SECRETS = (GIT_TOKEN, *MODEL_KEYS.values(), SHELL_SECRET)
 
 
 def _forms(secret: str) -> set[bytes]:
@@ -48,24 +49,27 @@ def _docker(*arguments: str) -> bytes:
 
 
 @pytest.fixture
-def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> Json:
-    """A run that looked for keys everywhere it could, and wrote down what it saw; while it still runs, its container is looked at."""
+def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> list[Json]:
+    """A run of each agent that looked for keys everywhere it could, and wrote what it saw; while it runs, its container is looked at."""
     look = (
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; grep -rs planted /home /tmp /run /etc /base | head -c 10000"
     )
     model.model.play([Run(f"{look}; echo changed > changed; sleep 3"), Say("Seen.")])
-    task = person.task(project, "Look around", agent="claude-code", title=CONTROL)
+    return [_looked(stack, person, person.task(project, "Look around", agent=agent, title=CONTROL)) for agent in ("claude-code", "codex")]
+
+
+def _looked(stack: Stack, person: Person, task: str) -> Json:
     next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["kind"] == "tool_call")
     for container in stack.containers():
         assert _found(_docker("inspect", container)) == set()
-        assert b"sk-ant" not in _docker("inspect", container)
+        assert not re.search(rb"sk-(ant|proj)", _docker("inspect", container))
     assert {name: found for name, content in _processes() if (found := _found(content))} == {}
     ended = person.until(task)
     assert ended["outcome"] == "published", ended
     return ended
 
 
-def test_no_secret_is_written_or_shown_anywhere(stack: Stack, person: Person, worked: Json) -> None:
+def test_no_secret_is_written_or_shown_anywhere(stack: Stack, person: Person, worked: list[Json]) -> None:
     stack.command("status", "--json")
     # Whatever Postgres and NATS still hold in memory goes to disk first.
     stack.down()
@@ -80,10 +84,8 @@ def test_no_secret_is_written_or_shown_anywhere(stack: Stack, person: Person, wo
         assert any(CONTROL.encode() in path.read_bytes() for path in stack.root.rglob("*") if path.is_file() and not path.is_symlink())
     finally:
         stack.up()
-    shown = (
-        person.client.text(f"/v1/tasks/{worked['id']}/messages")
-        + person.client.text(f"/v1/audit?task_id={worked['id']}")
-        + person.client.text("/v1/credentials")
-    )
-    assert _found(shown) == set()
-    assert b"changed" in shown
+    for task in worked:
+        shown = person.client.text(f"/v1/tasks/{task['id']}/messages") + person.client.text(f"/v1/audit?task_id={task['id']}")
+        assert _found(shown) == set()
+        assert b"changed" in shown
+    assert _found(person.client.text("/v1/credentials")) == set()
