@@ -10,9 +10,24 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.embedded import containers, daemon, docker_engine, identity, install, keeper, logs, provision, settings, users
+from deploy.embedded import (
+    capacity,
+    containers,
+    daemon,
+    docker_engine,
+    identity,
+    install,
+    keeper,
+    logs,
+    measuring,
+    provision,
+    settings,
+    users,
+)
+from deploy.embedded.disk import Disk, mib, shortage
 from deploy.embedded.install import App
 from deploy.embedded.progress import Outcome, follow
 from deploy.embedded.report import OK, STOPPED_CODE, Report, look, print_report
@@ -28,6 +43,10 @@ _FAILED = 1
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
+class NoRoom(RuntimeError):
+    """The disk is too full to start on; the text says how full."""
+
+
 def layout_here() -> Layout:
     """The state directory that this user and environment mean."""
     return Layout(default_root(os.environ, root=os.geteuid() == 0, checkout=CHECKOUT))
@@ -38,7 +57,7 @@ def up(*, foreground: bool = False, images: bool = True) -> int:
     layout = layout_here()
     try:
         code = _wait_for_running(layout) if daemon.running(layout) else _start(layout, foreground=foreground, images=images)
-    except (settings.BadSetting, docker_engine.NoEngine, users.UsersFailed, ImageBuildError) as error:
+    except (NoRoom, settings.BadSetting, docker_engine.NoEngine, users.UsersFailed, ImageBuildError) as error:
         print(f"async-code: {error}", file=sys.stderr)
         return _FAILED
     if code == OK and not foreground:
@@ -64,8 +83,13 @@ def down() -> int:
 def status(*, as_json: bool = False) -> int:
     """Show what runs; 0 ready, 1 degraded, 3 not running."""
     report = report_here()
-    print_report(report, as_json=as_json or not sys.stdout.isatty())
+    print_report(report, None if report.url is None else disk_here(), as_json=as_json or not sys.stdout.isatty())
     return report.exit_code
+
+
+def disk_here() -> Disk:
+    """What of the disk is taken by what."""
+    return asyncio.run(measuring.measure(provision.current(layout_here().root)))
 
 
 def report_here() -> Report:
@@ -81,7 +105,9 @@ def report_here() -> Report:
 
 def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     layout.root.mkdir(parents=True, exist_ok=True)
-    docker_engine.ensure(layout, settings.remember(layout.settings).get("DOCKER_HOST"))
+    given = settings.remember(layout.settings)
+    _look_for_room(layout, given)
+    docker_engine.ensure(layout, given.get("DOCKER_HOST"))
     if images:
         ensure_images(lambda text: print(f"  {text}", file=sys.stderr))
     started = time.monotonic()
@@ -95,6 +121,16 @@ def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     print(f"async-code: the stack is not ready ({outcome}); logs: {layout.log('supervisor').parent}", file=sys.stderr)
     print(logs.tail(layout.log("supervisor")), file=sys.stderr)
     return _FAILED
+
+
+def _look_for_room(layout: Layout, given: Mapping[str, str]) -> None:
+    """Raises NoRoom where the servers could not even begin; says so where there is less than the parts may come to take."""
+    disk, least = measuring.before_start(layout, given), capacity.min_free_bytes(given)
+    if disk.free_bytes < least:
+        low = f"{mib(disk.free_bytes)} are free below {layout.root}, and nothing starts with less than {mib(least)}"
+        raise NoRoom(f"{low} (ASYNC_CODE_MIN_FREE_MIB)")
+    for warning in shortage(disk.free_bytes, disk.parts):
+        print(f"async-code: {warning}", file=sys.stderr)
 
 
 def _foreground(layout: Layout, app: App) -> int:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from deploy.embedded import identity, install, prepare, settings, users
+from deploy.embedded import capacity, identity, install, prepare, settings, users
 from deploy.embedded.identity import Identity
 from deploy.embedded.install import App
 from deploy.embedded.keeper import Keeper
@@ -79,7 +79,8 @@ async def supervise(deployment: Deployment, processes: Sequence[Process], say: S
         say({"process": keeper.process.name, "state": keeper.state, **about})
 
     layout = deployment.layout
-    supervisor = Supervisor(processes, status=layout.status, log=layout.log, changed=changed)
+    log_bytes = capacity.log_bytes(deployment.settings)
+    supervisor = Supervisor(processes, status=layout.status, log=layout.log, changed=changed, log_bytes=log_bytes)
 
     async def announce() -> None:
         await supervisor.until_ready()

@@ -32,13 +32,13 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES) -> bool:
     return True
 
 
-async def keep_small(paths: Iterable[Path]) -> None:
+async def keep_small(paths: Iterable[Path], max_bytes: int = MAX_BYTES) -> None:
     """Rotate for ever."""
     watched = list(paths)
     while True:
         await asyncio.sleep(EVERY_SECONDS)
         for path in watched:
-            await asyncio.to_thread(rotate, path)
+            await asyncio.to_thread(rotate, path, max_bytes)
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from deploy.embedded import capacity
 from deploy.embedded.auth import keys as auth_keys
 from deploy.embedded.install import App
 from deploy.embedded.processes import Deployment
@@ -53,7 +54,12 @@ def _nats(deployment: Deployment) -> None:
 
 def nats_settings(deployment: Deployment) -> RenderSettings:
     """How the server is set up here."""
-    return RenderSettings(state=deployment.provision_dir, port=deployment.config.ports["nats"], store=deployment.layout.nats / "jetstream")
+    return RenderSettings(
+        state=deployment.provision_dir,
+        port=deployment.config.ports["nats"],
+        store=deployment.layout.nats / "jetstream",
+        store_bytes=capacity.nats_bytes(deployment.settings),
+    )
 
 
 def _databases(deployment: Deployment) -> None:

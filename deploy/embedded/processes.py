@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.embedded import capacity
 from deploy.embedded.identity import MARKER
 from deploy.embedded.install import App
 from deploy.embedded.process import CommandReady, Finished, HttpReady, Process, Ready, TcpReady
@@ -165,7 +166,7 @@ def _upstream(deployment: Deployment) -> Mapping[str, str]:
 
 
 def _services(deployment: Deployment) -> tuple[Process, ...]:
-    own = {"gateway": _gateway, "scheduler": _nothing, "git": _git, "runner": _runner, "audit": _audit}
+    own = {"gateway": _gateway, "scheduler": _scheduler, "git": _git, "runner": _runner, "audit": _audit}
     after = {"gateway": ("provision", "auth"), "runner": ("provision", "egress")}
     return tuple(_service(deployment, name, own[name](deployment), after.get(name, ("provision",))) for name in SERVICES)
 
@@ -184,8 +185,11 @@ def _service(deployment: Deployment, name: str, own: Mapping[str, str], after: t
     return _python(deployment, name, name, argv, variables, ready=HttpReady(deployment.config.ports[f"{name}_health"]), after=after)
 
 
-def _nothing(_deployment: Deployment) -> Mapping[str, str]:
-    return {}
+def _scheduler(deployment: Deployment) -> Mapping[str, str]:
+    return {
+        "SCHEDULER_INBOX_DAYS": str(capacity.inbox_days(deployment.settings)),
+        "SCHEDULER_KEEP_TASKS_DAYS": str(capacity.ended_tasks_days(deployment.settings)),
+    }
 
 
 def _gateway(deployment: Deployment) -> Mapping[str, str]:
@@ -199,6 +203,7 @@ def _gateway(deployment: Deployment) -> Mapping[str, str]:
         "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(deployment.layout.public / "egress-key.json"),
         **({"GATEWAY_ALLOW_REPOSITORY_SCHEMES": json.dumps(_split(protocols))} if protocols else {}),
         **({"GATEWAY_MAX_LIMITS": deployment.settings["MAX_LIMITS"]} if "MAX_LIMITS" in deployment.settings else {}),
+        **({"GATEWAY_KEEP_TASKS_DAYS": deployment.settings["KEEP_TASKS_DAYS"]} if "KEEP_TASKS_DAYS" in deployment.settings else {}),
     }
 
 
@@ -206,6 +211,7 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
     return {
         "GIT_KEYRING_FILE": str(deployment.layout.secret("git", "keyring.json")),
         "GIT_CACHE_DIR": str(deployment.layout.data("git") / "cache"),
+        "GIT_MAX_CACHE_BYTES": str(capacity.cache_bytes(deployment.settings)),
         **_list(deployment, "GIT_ALLOW_NETWORKS"),
         **_list(deployment, "GIT_ALLOW_PROTOCOLS"),
         **_list(deployment, "GIT_FILE_DIRECTORIES", "GIT_ALLOW_DIRECTORIES"),

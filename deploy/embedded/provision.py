@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.embedded import settings, users
+from deploy.embedded import capacity, settings, users
 from deploy.embedded.auth import apply as auth
 from deploy.embedded.install import App
 from deploy.embedded.processes import DATABASE, Deployment
@@ -33,7 +33,12 @@ def current(root: Path) -> Deployment:
 
 async def provision(deployment: Deployment) -> None:
     """Bring both servers to what this version of the code needs."""
-    nats_settings = nats.ApplySettings(url=deployment.nats_url, state=deployment.provision_dir)
+    nats_settings = nats.ApplySettings(
+        url=deployment.nats_url,
+        state=deployment.provision_dir,
+        store_bytes=capacity.store_bytes(deployment.settings),
+        rooms=capacity.streams(deployment.settings),
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(nats.apply(nats_settings))
         group.create_task(_database(deployment))

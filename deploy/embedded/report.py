@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from deploy.embedded.disk import Disk, mib
 from deploy.embedded.process import Finished, Process, is_ready
 from deploy.embedded.processes import Deployment, table
 
@@ -58,10 +59,11 @@ async def _line(process: Process, said: Mapping[str, Any]) -> Line:
     return Line(process.name, state, ready, said.get("pid"), int(said.get("starts", 0)), said.get("reason"))
 
 
-def print_report(report: Report, *, as_json: bool) -> None:
-    """A table for a person, JSON for a program."""
+def print_report(report: Report, disk: Disk | None, *, as_json: bool) -> None:
+    """Tables for a person, JSON for a program."""
     if as_json:
-        json.dump({key: value for key, value in asdict(report).items() if key != "exit_code"}, sys.stdout, indent=1)
+        document = {key: value for key, value in asdict(report).items() if key != "exit_code"}
+        json.dump(document | {"disk": None if disk is None else _document(disk)}, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
     shown = Table("process", "state", "ready", "pid", "starts", title=f"{report.state}  {report.url or ''}")
@@ -72,3 +74,22 @@ def print_report(report: Report, *, as_json: bool) -> None:
     for line in report.processes:
         if line.reason is not None:
             console.print(f"{line.name} stays down: {line.reason}", markup=False, highlight=False)
+    if disk is not None:
+        _print_disk(disk)
+
+
+def _document(disk: Disk) -> dict[str, object]:
+    parts = [asdict(part) | {"near_limit": part.near} for part in disk.parts]
+    return {"free_bytes": disk.free_bytes, "parts": parts, "warnings": list(disk.warnings())}
+
+
+def _print_disk(disk: Disk) -> None:
+    """The streams' own parts are many: a person sees those that hold something."""
+    shown = Table("part", "takes", "of", "when full", title=f"disk  {mib(disk.free_bytes)} free")
+    for part in disk.parts:
+        if part.used_bytes:
+            limit = "" if part.limit_bytes is None else mib(part.limit_bytes)
+            shown.add_row(part.name, mib(part.used_bytes), limit, "" if part.limit_bytes is None else part.at_limit)
+    Console().print(shown)
+    for warning in disk.warnings():
+        Console().print(f"warning: {warning}", style="yellow", highlight=False, markup=False)

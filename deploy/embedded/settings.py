@@ -5,11 +5,12 @@ A closed table: a misspelt line is refused, never ignored. No secret belongs her
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.embedded.state import write_atomically
+from deploy.nats import rooms
 
 PREFIX = "ASYNC_CODE_"
 
@@ -27,12 +28,25 @@ class Setting:
     meaning: str
     bounds: tuple[int, int] | None = None
     """The least and the greatest number, where it is one: what the process itself takes, so that none is refused only once it starts."""
+    reads: Callable[[str], object] | None = None
+    """What reads it: raises ValueError, which says what is wrong, for what the pattern cannot tell."""
 
     def accepts(self, value: str) -> bool:
         """Whether this value can be."""
         if re.fullmatch(self.pattern, value) is None:
             return False
         return self.bounds is None or self.bounds[0] <= int(value) <= self.bounds[1]
+
+    def refuse(self, value: str) -> None:
+        """Raises BadSetting for a value that cannot be."""
+        if not self.accepts(value):
+            raise BadSetting(f"{PREFIX}{self.name} cannot be {value!r}: {self.says}")
+        if self.reads is None:
+            return
+        try:
+            self.reads(value)
+        except ValueError as error:
+            raise BadSetting(f"{PREFIX}{self.name} cannot be {value!r}: {error}") from error
 
     @property
     def says(self) -> str:
@@ -41,6 +55,7 @@ class Setting:
 
 
 _NUMBER = r"[0-9]{1,6}"
+_LARGE_NUMBER = r"[0-9]{1,8}"
 _SWITCH = r"true|false"
 _NETWORKS = r"[0-9a-fA-F.:/, ]*"
 _URL = r"https?://[^\s@]+"
@@ -64,6 +79,12 @@ TABLE = (
     Setting("DOCKER_HOST", r"(unix:///|tcp://)\S+", "the Docker engine that sandboxes run on; unix:///var/run/docker.sock by default"),
     Setting("RUNNER_RUNTIME", r"[A-Za-z0-9._-]{1,64}", "what runs sandboxes: runsc for gVisor; runc by default"),
     Setting("MAX_LIMITS", r"\{.*\}", 'the most a task may ask for, as JSON, such as {"memory_mib": 8192}; the gateway\'s own defaults'),
+    Setting("STORE_MIB", _LARGE_NUMBER, "how much all streams may hold together, in MiB; 16384 by default", (100, 67_108_864)),
+    Setting("STREAMS", r"\{.*\}", 'other figures for single streams, as JSON: {"EVT": {"mib": 4096, "days": 60}}', reads=rooms.parse),
+    Setting("GIT_CACHE_MIB", _LARGE_NUMBER, "how much the mirrors of repositories may take, in MiB; 20480 by default", (1, 67_108_864)),
+    Setting("LOG_MIB", _NUMBER, "the size at which a process's log is set aside, in MiB; four are kept; 16 by default", (1, 10_000)),
+    Setting("KEEP_TASKS_DAYS", _NUMBER, "how long a task is kept after its end, with its prompt; for ever by default", (1, 100_000)),
+    Setting("MIN_FREE_MIB", _LARGE_NUMBER, "`up` starts nothing with less than this free on the disk, in MiB; 1024 by default"),
 )
 _BY_NAME = {setting.name: setting for setting in TABLE}
 
@@ -75,8 +96,7 @@ def resolve(stored: Mapping[str, str], environment: Mapping[str, str]) -> Mappin
     for name, value in merged.items():
         if name not in _BY_NAME:
             raise BadSetting(f"{PREFIX}{name} is not a setting; known are {', '.join(PREFIX + known for known in _BY_NAME)}")
-        if not _BY_NAME[name].accepts(value):
-            raise BadSetting(f"{PREFIX}{name} cannot be {value!r}: {_BY_NAME[name].says}")
+        _BY_NAME[name].refuse(value)
     return merged
 
 

@@ -38,18 +38,20 @@ class Supervisor:
         status: Path,
         log: Callable[[str], Path],
         changed: Callable[[Keeper], None] = lambda _keeper: None,
+        log_bytes: int = logs.MAX_BYTES,
     ) -> None:
         self.keepers = {process.name: Keeper(process, log(process.name), self._note) for process in processes}
         self.state = Stack.STARTING
         self._status = status
-        self._logs = [log(process.name) for process in processes]
+        self._logs = [log(name) for name in ("supervisor", *self.keepers)]
         self._changed = changed
+        self._log_bytes = log_bytes
         self._all_ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything; once `stop` is set, stop everything and return."""
         running = {name: asyncio.create_task(keeper.run(*self._needed_by(keeper))) for name, keeper in self.keepers.items()}
-        rotating = asyncio.create_task(logs.keep_small(self._logs))
+        rotating = asyncio.create_task(logs.keep_small(self._logs, self._log_bytes))
         try:
             await stop.wait()
         finally:

@@ -6,7 +6,10 @@ and a person decides. Streams and consumers that the topology does not know are 
 
 import argparse
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +17,7 @@ from deploy.nats import topology
 from deploy.nats.api import Answer, Api
 from deploy.nats.configs import consumer_config, stream_config
 from deploy.nats.render import DEFAULT_STORE_BYTES
+from deploy.nats.rooms import Room, Rooms, parse
 from deploy.nats.topology import Account, ConsumerSpec, StreamSpec
 from shared.bus.streams import Stream
 
@@ -26,6 +30,8 @@ class ApplySettings:
     state: Path
     """As given to `render`."""
     store_bytes: int = DEFAULT_STORE_BYTES
+    rooms: Rooms = field(default_factory=dict[str, Room])
+    """What an operator gave for single streams."""
     replicas: int = 1
     ca_file: Path | None = None
     deadline_seconds: float = 30
@@ -39,7 +45,8 @@ class DestructiveDrift(Exception):
     """The server differs from the topology in a way that cannot be mended without losing or repeating something."""
 
 
-_PROVISIONERS = {Account.APP: "provisioner", Account.AUDIT: "provisioner-audit"}
+PROVISIONERS = {Account.APP: "provisioner", Account.AUDIT: "provisioner-audit"}
+"""Who creates, and may look at, the streams of an account."""
 
 _POLL_SECONDS = 0.05
 
@@ -52,29 +59,47 @@ async def apply(settings: ApplySettings) -> None:
 
     Raises BusUnreachable, NotAuthorized, ApiRefused, DestructiveDrift, MirrorStands.
     """
-    for account, user in _PROVISIONERS.items():
-        seed = settings.state / "nkeys" / f"{user}.nk"
-        api = await Api.connect(settings.url, user, seed, settings.ca_file, settings.deadline_seconds)
-        try:
-            for stream in topology.STREAMS:
-                if stream.account is account:
-                    await _stream(api, stream, settings)
+    # What becomes smaller goes first: every stream reserves its room, and the server refuses what all of them together have not.
+    for account in PROVISIONERS:
+        async with _provisioner(account, settings) as api:
+            await _streams(api, account, settings, only_smaller=True)
+    for account in PROVISIONERS:
+        async with _provisioner(account, settings) as api:
+            await _streams(api, account, settings)
             if account is Account.APP:
                 for consumer in topology.CONSUMERS:
                     await _consumer(api, consumer)
             else:
                 await _mirrors_follow(api, settings.deadline_seconds)
-        finally:
-            await api.close()
 
 
-async def _stream(api: Api, spec: StreamSpec, settings: ApplySettings) -> None:
-    wanted = stream_config(spec, settings.store_bytes, settings.replicas)
+@asynccontextmanager
+async def _provisioner(account: Account, settings: ApplySettings) -> AsyncGenerator[Api]:
+    user = PROVISIONERS[account]
+    seed = settings.state / "nkeys" / f"{user}.nk"
+    api = await Api.connect(settings.url, user, seed, settings.ca_file, settings.deadline_seconds)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+async def _streams(api: Api, account: Account, settings: ApplySettings, *, only_smaller: bool = False) -> None:
+    for spec in topology.STREAMS:
+        if spec.account is account:
+            await _stream(api, spec, settings, only_smaller=only_smaller)
+
+
+async def _stream(api: Api, spec: StreamSpec, settings: ApplySettings, *, only_smaller: bool) -> None:
+    wanted = stream_config(spec, settings.store_bytes, settings.rooms, settings.replicas)
     info = await api.find(f"STREAM.INFO.{spec.name}")
     if info is None:
-        await api.call(f"STREAM.CREATE.{spec.name}", wanted)
+        if not only_smaller:
+            await api.call(f"STREAM.CREATE.{spec.name}", wanted)
         return
     drift = differences(wanted, info["config"])
+    if only_smaller and cast("int", wanted["max_bytes"]) >= info["config"]["max_bytes"]:
+        return
     if drift:
         refuse_loss(spec, wanted, info, drift)
         await api.call(f"STREAM.UPDATE.{spec.name}", info["config"] | wanted)
@@ -115,14 +140,20 @@ def refuse_loss(spec: StreamSpec, wanted: dict[str, Any], info: Answer, drift: l
     if held["messages"]:
         if "max_bytes" in drift and wanted["max_bytes"] < held["bytes"]:
             reasons.append(f"it holds {held['bytes']} bytes, wanted at most {wanted['max_bytes']}")
-        if "max_age" in drift and 0 < wanted["max_age"] < (actual["max_age"] or float("inf")):
-            reasons.append("a shorter max_age would drop messages")
+        if "max_age" in drift and 0 < wanted["max_age"] < _age_nanoseconds(held):
+            reasons.append(f"it holds messages since {held['first_ts']}, which the shorter max_age would drop")
         if "max_msgs_per_subject" in drift:
             reasons.append("a lower max_msgs_per_subject would drop messages")
         if lost := set(actual.get("subjects") or ()) - set(wanted.get("subjects") or ()):
             reasons.append(f"subjects {sorted(lost)} would be stored no more")
     if reasons:
-        raise DestructiveDrift(f"stream {spec.name}: {'; '.join(reasons)}. Empty or copy it by hand, or undo the change of the topology.")
+        raise DestructiveDrift(f"stream {spec.name}: {'; '.join(reasons)}. Wait until it holds less, copy it by hand, or undo the change.")
+
+
+def _age_nanoseconds(held: Answer) -> float:
+    """How old the oldest message is, with a minute to spare for the time until the change. The server writes nine digits of a second."""
+    first = datetime.fromisoformat(held["first_ts"].partition(".")[0].removesuffix("Z")).replace(tzinfo=UTC)
+    return (datetime.now(UTC) - first + timedelta(minutes=1)).total_seconds() * 10**9
 
 
 async def _consumer(api: Api, spec: ConsumerSpec) -> None:
@@ -162,6 +193,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--store-bytes", type=int, default=DEFAULT_STORE_BYTES)
+    parser.add_argument("--rooms", type=parse, default={}, help='for single streams: {"EVT": {"mib": 4096, "days": 60}}')
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--ca-file", type=Path)
     parser.add_argument("--deadline-seconds", type=float, default=30)

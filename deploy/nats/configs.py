@@ -1,17 +1,18 @@
 """The topology in the words of the server's JetStream API. Nothing is decided here."""
 
+from deploy.nats.rooms import Rooms, max_age_seconds, max_bytes
 from deploy.nats.topology import DELIVER, MIRRORED_API, ConsumerSpec, StreamSpec
 
 
-def stream_config(spec: StreamSpec, store_bytes: int, replicas: int) -> dict[str, object]:
+def stream_config(spec: StreamSpec, store_bytes: int, rooms: Rooms, replicas: int) -> dict[str, object]:
     """The stream's configuration as the server's API takes it (durations in nanoseconds)."""
     described: dict[str, object] = {
         "name": spec.name,
         "retention": "workqueue" if spec.work_queue else "limits",
         "storage": "file",
         "discard": spec.discard,
-        "max_bytes": spec.max_bytes(store_bytes),
-        "max_age": spec.max_age_seconds * 10**9,
+        "max_bytes": max_bytes(spec, store_bytes, rooms),
+        "max_age": max_age_seconds(spec, rooms) * 10**9,
         "max_msgs_per_subject": 1 if spec.one_per_subject else -1,
         "discard_new_per_subject": spec.never_overwrite,
         "allow_direct": True,

@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -53,8 +53,15 @@ def render(settings: RenderSettings) -> None:
     (settings.state / "nkeys").mkdir(mode=0o700, parents=True, exist_ok=True)
     public_keys = {user.name: _public_key(settings.seed_file(user.name)) for user in topology.USERS}
     temporary = settings.config_file.with_suffix(".new")
-    temporary.write_text(configuration(settings, public_keys))
+    temporary.write_text(configuration(replace(settings, store_bytes=max(settings.store_bytes, _reserved(settings))), public_keys))
     temporary.replace(settings.config_file)
+
+
+def _reserved(settings: RenderSettings) -> int:
+    """What the streams may have reserved so far: a server with a smaller store does not start (verified). `apply` shrinks streams."""
+    if not settings.config_file.exists():
+        return 0
+    return int(json.loads(settings.config_file.read_text())["jetstream"]["max_file_store"])
 
 
 def configuration(settings: RenderSettings, public_keys: dict[str, str]) -> str:

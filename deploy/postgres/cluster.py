@@ -24,6 +24,9 @@ SUPERUSER: Final = "postgres"
 STOP_SIGNAL: Final = SIGINT
 """Fast shutdown: ends the sessions, keeps every committed transaction (Postgres documentation, 18.5)."""
 
+MAX_WAL_BYTES: Final = 1024 * 1024 * 1024
+"""From there on a checkpoint makes old segments of the write-ahead log reusable; a burst of writes may go beyond for its moment."""
+
 _LOOPBACK = "127.0.0.1"
 _SETTINGS: Final[Mapping[str, str]] = {
     "password_encryption": "scram-sha-256",
@@ -34,6 +37,12 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "log_error_verbosity": "terse",  # DETAIL would print the row that broke a constraint
     "log_checkpoints": "off",
     "max_connections": "200",
+    "max_wal_size": f"{MAX_WAL_BYTES // 1024**2}MB",
+    "max_slot_wal_keep_size": f"{MAX_WAL_BYTES // 1024**2}MB",  # a forgotten replication slot would keep all of it
+    "temp_file_limit": "1GB",  # of one session: no query of ours sorts so much
+    "autovacuum_naptime": "30s",  # outbox and inbox turn over quickly
+    "autovacuum_vacuum_cost_limit": "1000",
+    "idle_in_transaction_session_timeout": "5min",  # a transaction left open keeps every dead row of the database
     "tcp_keepalives_idle": "10",  # a leader whose machine vanished gives up its advisory lock in half a minute
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",

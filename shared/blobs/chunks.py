@@ -28,8 +28,10 @@ AGE_SECONDS = {
     BlobClass.TRANSCRIPT: 30 * DAY,
     BlobClass.CHANGES: 30 * DAY,
 }
-"""How long the class's stream keeps a chunk. A person has 7 days to decide about a change: three quarters of a workspace's."""
+"""How long the class's stream keeps a chunk, unless its operator keeps it longer. A person has 7 days to decide about a change: three quarters of a workspace's."""
 _GENERATIONS = 4
+LONGEST = 4
+"""How many times its age an operator may keep a class: so far back readers look."""
 
 
 def count(size_bytes: int) -> int:
@@ -45,7 +47,7 @@ def generation(blob_class: BlobClass, now: float) -> int:
 def generations(blob_class: BlobClass, now: float) -> Iterator[int]:
     """Where to look for a blob: the newest first, and last what a writer stored whose clock is ahead."""
     newest = generation(blob_class, now)
-    yield from range(newest, newest - _GENERATIONS - 1, -1)
+    yield from range(newest, newest - LONGEST * _GENERATIONS - 1, -1)
     yield newest + 1
 
 

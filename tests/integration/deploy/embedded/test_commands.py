@@ -45,6 +45,7 @@ def operator() -> Iterator[Operator]:
 
 
 def test_up_status_down(operator: Operator) -> None:
+    operator.layout.settings.write_text('ASYNC_CODE_STORE_MIB=1000\nASYNC_CODE_STREAMS={"EVT": {"mib": 300}}\n')
     started = operator.run("up", "--no-images")
     assert started.returncode == 0, started.stderr
     config = Config.load(operator.layout.config)
@@ -54,6 +55,13 @@ def test_up_status_down(operator: Operator) -> None:
     code, report = operator.status()
     assert (code, report["state"], report["url"]) == (0, "ready", config.url)
     assert all(process["ready"] for process in report["processes"])
+    disk = report["disk"]
+    parts = {part["name"]: part for part in disk["parts"]}
+    assert {"stream CMD", "stream AUDIT_EVT", "schema audit", "write-ahead log", "git mirrors", "logs"} <= parts.keys()
+    assert parts["stream EVT"]["limit_bytes"] == 300 * 1024**2
+    assert parts["schema audit"]["used_bytes"] > 0
+    assert disk["free_bytes"] > 0
+    assert not [warning for warning in disk["warnings"] if warning.startswith("not measured")]
 
     again = operator.run("up", "--no-images")
     assert (again.returncode, config.url in again.stdout) == (0, True)
@@ -80,4 +88,12 @@ def test_a_misspelt_setting_is_refused_before_anything_starts(operator: Operator
     refused = operator.run("up", "--no-images")
     assert refused.returncode == 1
     assert "ASYNC_CODE_SIGNUPS is not a setting" in refused.stderr
+    assert operator.status()[0] == 3
+
+
+def test_nothing_starts_on_a_full_disk(operator: Operator) -> None:
+    operator.layout.settings.write_text("ASYNC_CODE_MIN_FREE_MIB=99999999\n")
+    refused = operator.run("up", "--no-images")
+    assert refused.returncode == 1
+    assert "nothing starts with less than 99,999,999 MiB (ASYNC_CODE_MIN_FREE_MIB)" in refused.stderr
     assert operator.status()[0] == 3

@@ -12,7 +12,8 @@ from deploy.nats import topology
 from deploy.nats.api import Api, ApiRefused
 from deploy.nats.apply import ApplySettings, DestructiveDrift
 from deploy.nats.render import RenderSettings, render
-from deploy.nats.topology import Account
+from deploy.nats.rooms import MIB, parse
+from deploy.nats.topology import DAY, Account
 from shared.bus.client import open_client
 from shared.bus.errors import BusUnreachable, NotAuthorized
 from shared.bus.streams import Durable, Mirror, Stream
@@ -83,6 +84,41 @@ async def test_a_larger_store_is_taken_over(nats_server: NatsServer, api: Api) -
     smaller = replace(settings(nats_server), store_bytes=nats_server.rendered.store_bytes // 2)
     await provisioning.apply(smaller)
     assert (await api.call("STREAM.INFO.CMD"))["config"]["max_bytes"] == topology.STREAMS[0].max_bytes(smaller.store_bytes)
+
+
+async def test_parts_are_shifted_in_place_in_a_store_that_has_no_room_for_both(nats_server: NatsServer, api: Api) -> None:
+    """All of the store is reserved: what gets smaller must go first, also across accounts, and nothing is deleted."""
+    await command(nats_server, b"kept")
+    held = (await api.call("STREAM.INFO.CMD"))["state"]
+    given = parse('{"CMD": {"mib": 90}, "EVT": {"mib": 200, "days": 60}, "AUDIT_EVT": {"mib": 40}, "OUT": {"mib": 62, "days": 3}}')
+    before = {spec.name: spec.max_bytes(nats_server.rendered.store_bytes) for spec in topology.STREAMS}
+    assert sum((before | {name: room.mib * MIB for name, room in given.items() if room.mib}).values()) <= nats_server.rendered.store_bytes
+    await provisioning.apply(replace(settings(nats_server), rooms=given))
+    now = {name: (await api.call(f"STREAM.INFO.{name}"))["config"] for name in ("CMD", "EVT", "OUT")}
+    assert {name: config["max_bytes"] // MIB for name, config in now.items()} == {"CMD": 90, "EVT": 200, "OUT": 62}
+    assert (now["EVT"]["max_age"], now["OUT"]["max_age"]) == (60 * DAY * 10**9, 3 * DAY * 10**9)
+    assert (await api.call("STREAM.INFO.CMD"))["state"] == held
+    await provisioning.apply(settings(nats_server))
+    assert (await api.call("STREAM.INFO.EVT"))["config"]["max_bytes"] == before[Stream.EVT]
+
+
+async def test_a_server_started_with_a_smaller_store_keeps_what_it_holds(tmp_path: Path) -> None:
+    """As at a restart after the operator lowered a figure: the server has the new bound before the streams do."""
+    server = NatsServer(tmp_path / "nats", store_bytes=200 * MIB)
+    await server.start()
+    try:
+        await server.provision()
+        await command(server, b"kept")
+        await server.stop()
+        server.rendered = replace(server.rendered, store_bytes=50 * MIB)
+        await server.restart()
+        await server.provision()
+        connected = await provisioner(server)
+        info = await connected.call("STREAM.INFO.CMD")
+        assert (info["config"]["max_bytes"], info["state"]["messages"]) == (topology.STREAMS[0].max_bytes(50 * MIB), 1)
+        await connected.close()
+    finally:
+        await server.stop()
 
 
 async def test_what_would_drop_messages_is_refused(nats_server: NatsServer) -> None:

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from deploy.postgres.binaries import find
-from deploy.postgres.cluster import Account, Cluster, ClusterFailed
+from deploy.postgres.cluster import MAX_WAL_BYTES, Account, Cluster, ClusterFailed
 from tests.servers.postgres import PostgresDatabase, PostgresServer
 
 
@@ -38,3 +38,12 @@ def test_root_without_an_account_is_refused(postgres: PostgresServer) -> None:
     wrong = None if cluster.account else Account(1, 1)
     with pytest.raises(ClusterFailed):
         Cluster(cluster.binaries, cluster.data, cluster.sockets, cluster.port, wrong)
+
+
+async def test_what_bounds_the_disk_holds_in_the_server(database: PostgresDatabase) -> None:
+    connection = await database.connect()
+    held = {row["name"]: row["setting"] for row in await connection.fetch("select name, setting from pg_settings")}
+    assert (held["max_wal_size"], held["max_slot_wal_keep_size"]) == (str(MAX_WAL_BYTES // 1024**2),) * 2  # in MB
+    assert (held["autovacuum"], held["track_counts"], held["autovacuum_naptime"]) == ("on", "on", "30")
+    assert (held["temp_file_limit"], held["idle_in_transaction_session_timeout"]) == (str(1024**2), "300000")  # kB, ms
+    await connection.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded import measuring
 from deploy.embedded.install import App
 from deploy.embedded.process import Process
 from deploy.embedded.processes import Deployment, table
@@ -30,6 +31,9 @@ SETTINGS = {
     "RUNNER_RUNTIME": "runsc",
     "MAX_LIMITS": '{"memory_mib": 8192}',
     "SIGNUP": "true",
+    "STREAMS": '{"EVT": {"days": 100}, "BLOB_RESULT": {"days": 120}}',
+    "GIT_CACHE_MIB": "100",
+    "KEEP_TASKS_DAYS": "30",
 }
 
 
@@ -98,3 +102,23 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
 def test_only_who_has_a_schema_is_told_of_the_database(deployment: Deployment) -> None:
     told = {name for name, process in by_name(deployment).items() if "DATABASE_URL" in process.env}
     assert told == {"gateway", "scheduler", "audit", "auth"}
+
+
+def test_what_is_kept_outlives_what_can_come_again(deployment: Deployment) -> None:
+    processes = by_name(deployment)
+    scheduler = processes["scheduler"].env
+    assert (scheduler["SCHEDULER_INBOX_DAYS"], scheduler["SCHEDULER_KEEP_TASKS_DAYS"]) == ("116", "122")
+    assert processes["gateway"].env["GATEWAY_KEEP_TASKS_DAYS"] == "30"
+    assert processes["git"].env["GIT_MAX_CACHE_BYTES"] == str(100 * 1024 * 1024)
+    plain = by_name(dataclasses.replace(deployment, settings={}))
+    assert (plain["scheduler"].env["SCHEDULER_INBOX_DAYS"], plain["scheduler"].env["SCHEDULER_KEEP_TASKS_DAYS"]) == ("60", "90")
+    assert "GATEWAY_KEEP_TASKS_DAYS" not in plain["gateway"].env
+
+
+def test_the_logs_of_all_processes_are_counted(deployment: Deployment) -> None:
+    everything = table(dataclasses.replace(deployment, settings={"SCRIPTED_MODEL": "true"}, config=_with_model(deployment.config)))
+    assert len(everything) + 1 == measuring.LOGS
+
+
+def _with_model(config: Config) -> Config:
+    return dataclasses.replace(config, ports={**config.ports, "model": 30_000})

@@ -41,6 +41,12 @@ def test_a_misspelt_line_is_refused(tmp_path: Path, line: str) -> None:
         ("RUNNER_SLOTS", "0"),
         ("RUNNER_SLOTS", "257"),
         ("DOCKER_HOST", "ssh://elsewhere"),
+        ("STORE_MIB", "99"),
+        ("STREAMS", '{"EVT": {"days": 1}}'),
+        ("STREAMS", '{"EVT": '),
+        ("GIT_CACHE_MIB", "0"),
+        ("LOG_MIB", "0"),
+        ("KEEP_TASKS_DAYS", "0"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(name: str, value: str) -> None:

@@ -28,7 +28,7 @@ def test_every_class_of_blobs_has_a_stream_and_a_cap() -> None:
 
 def test_nothing_stored_can_be_deleted_purged_or_rolled_up() -> None:
     for stream in topology.STREAMS:
-        config = stream_config(stream, 10**9, 1)
+        config = stream_config(stream, 10**9, {}, 1)
         assert (config["deny_delete"], config["deny_purge"], config["allow_rollup_hdrs"]) == (True, True, False)
         assert config["allow_direct"]
 

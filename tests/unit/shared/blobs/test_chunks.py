@@ -28,3 +28,9 @@ def test_a_chunks_name_says_which_it_is(generation: int, index: int) -> None:
 def test_what_was_put_is_looked_for_as_long_as_the_stream_keeps_it(blob_class: BlobClass, put: float, part: float) -> None:
     read = put + part * chunks.AGE_SECONDS[blob_class]
     assert chunks.generation(blob_class, put) in chunks.generations(blob_class, read)
+
+
+@given(st.sampled_from(BlobClass), st.floats(min_value=1e9, max_value=4e9), st.floats(min_value=0, max_value=chunks.LONGEST))
+def test_also_where_an_operator_keeps_it_for_as_long_as_may_be(blob_class: BlobClass, put: float, part: float) -> None:
+    read = put + part * chunks.AGE_SECONDS[blob_class]
+    assert chunks.generation(blob_class, put) in chunks.generations(blob_class, read)
