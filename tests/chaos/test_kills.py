@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cli import watching
 from cli.client import Json
 from tests.servers import git_objects
 from tests.servers.git import GitServer
@@ -77,6 +78,30 @@ def test_a_killed_process_costs_nothing(
     assert facts["task.succeeded.v1"] == facts["change.published.v1"] == facts["run.finished.v1"] == 1, facts
     assert stack.containers() == []
     assert GIT_TOKEN not in str(ended)
+
+
+def test_a_scheduler_killed_during_a_publish_by_hand_costs_nothing(
+    stack: Stack, person: Person, project: str, repository: str, held: GitServer
+) -> None:
+    failed = person.until(person.task(project, "echo half > half.txt; exit 1"))
+    task = failed["id"]
+    person.client.post(f"/v1/tasks/{task}/publish", {})
+    watching.until_heard(person.client, failed)
+    waiting = person.until(task)
+    assert waiting["state"] == "awaiting_approval", waiting
+    held.hold()
+    person.client.post(f"/v1/tasks/{task}/approve", {"tree_sha": waiting["tree_sha"]})
+    assert held.arrived.wait(60)
+    stack.kill("scheduler")
+    held.release()
+    stack.up()
+    ended = person.until(task, "succeeded", "failed", "cancelled", "timed_out")
+    assert (ended["state"], ended["outcome"]) == ("succeeded", "published"), ended["failure"]
+    pushed = git_objects.branches(held.path(repository))
+    assert pushed == {"main": pushed["main"], ended["branch"]: ended["commit_sha"]}
+    assert git_objects.tree_of(held.path(repository), ended["branch"]) == waiting["tree_sha"]
+    facts = _facts_sealed(person, task)
+    assert facts["task.succeeded.v1"] == facts["change.published.v1"] == facts["task.failed.v1"] == 1, facts
 
 
 def _facts_sealed(person: Person, task: str) -> Counter[str]:
