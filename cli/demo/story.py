@@ -136,4 +136,5 @@ def _farewell(context: Context, done: list[Json]) -> None:
     costs = ", ".join(f"{view['agent']} ${view['usage']['cost_usd']:.4f}" for view in done)
     printing.say(("\nDone.", "bold"), f" Cost: {costs}.")
     printing.say(f"The stack is up at {context.server}. You are signed in as {line(email)};\nthe password is in {layout().sign_in}.")
+    printing.say("Codex works the same way: ./async-code credential add model_key --vendor openai, then task create --agent codex")
     printing.say("Go on with: ./async-code task list    Stop it with: ./async-code down")
