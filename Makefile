@@ -3,7 +3,7 @@ PY := .venv/bin
 GROUPS := shared gateway scheduler git runner audit cli embedded tools
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: check test fidelity bare lock format
+.PHONY: check test fidelity bare chaos lock format
 
 check: ## everything that needs no server
 	$(PY)/ruff check .
@@ -20,6 +20,9 @@ fidelity: ## what an agent makes against what is published: EXAMPLES new ones (a
 
 bare: ## the demo on a bare Debian, made by debootstrap beside the running Docker engine (as root; minutes)
 	tests/bare/run
+
+chaos: ## every process killed and restarted in every phase, then many tasks under random kills (an hour; as root)
+	CHAOS=full $(PY)/pytest -q --capture=no tests/chaos
 
 format:
 	$(PY)/ruff check --fix .

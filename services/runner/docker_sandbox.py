@@ -43,7 +43,7 @@ _SCRIPTS = "/usr/local/lib/async-code/"
 _STEP_SECONDS = 300
 """The longest a script of ours may take; a big repository loads and harvests in seconds."""
 _STOP_SECONDS = 20
-_MAKING_WAY = (256, 1_024, 4_096)
+_MAKING_WAY = (256, 1_024)
 """How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
 _ENGINE_SECONDS = 60
 _THREADS = 32

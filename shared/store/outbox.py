@@ -67,6 +67,7 @@ class Outbox:
             f"select pg_notify('{self.channel}', '') from row"
         )
         self._waiting = f"select id, stream, subject, message_id, payload, created_at from {schema}.outbox order by id limit {_BATCH}"  # noqa: S608
+        self._there = f"select exists (select from {schema}.outbox where id = $1)"  # noqa: S608
         self._delete = f"delete from {schema}.outbox where id = any($1::bigint[])"  # noqa: S608
         self._oldest = f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from {schema}.outbox"  # noqa: S608
 
@@ -88,6 +89,10 @@ class Outbox:
     async def delete(self, connection: Connection, row_ids: list[int]) -> None:
         """Forget rows that are published."""
         await connection.execute(self._delete, row_ids)
+
+    async def holds(self, connection: Connection, row_id: int) -> bool:
+        """Whether the row is there still: an operator may take one away that can never be published."""
+        return await connection.fetchval(self._there, row_id)
 
     async def oldest_seconds(self, connection: Connection) -> float:
         """How long the first row has waited; 0 where none waits. A figure that grows means that nothing goes out."""
@@ -168,7 +173,7 @@ class Relay:
         return len(published)
 
     async def _publish_until_stored(self, row: OutboxRow, connection: Session) -> None:
-        """Try until it is out: a row that cannot be published stops those behind it, loudly, rather than being lost."""
+        """Try until it is out, or taken away: a row that cannot be published stops those behind it, loudly, rather than being lost."""
         failures = 0
         while True:
             try:
@@ -179,6 +184,9 @@ class Relay:
                 failures += 1
                 if connection.is_closed():
                     raise StoreUnavailable("the relay's session ended while it could not publish") from error
+                if not await self._outbox.holds(connection, row.id):
+                    log.warning("relay_row_taken_away", schema=self._outbox.schema, subject=row.subject, row_id=row.id)
+                    return None
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

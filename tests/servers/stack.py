@@ -21,9 +21,11 @@ from cli import events
 from cli.client import Client, Json
 from cli.exits import OF_STATE
 from cli.sessions import SessionFile
+from deploy.embedded.identity import Identity
 
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 120.0
+RESTART_SECONDS = 45.0
 MODEL_KEY = "sk-ant-api03-planted-model-key-9f8e7d6c5b4a"
 OPENAI_KEY = "sk-proj-planted-openai-key-0a1b2c3d4e5f"
 MODEL_KEYS = {"anthropic": MODEL_KEY, "openai": OPENAI_KEY}
@@ -115,6 +117,11 @@ class Stack:
     def kill(self, process: str) -> None:
         """SIGKILL, as a crash; the supervisor starts it again."""
         os.kill(self.pid(process), signal.SIGKILL)
+
+    def restart(self, process: str) -> None:
+        """As the supervisor stops a process: it ends what it does, within its grace. The supervisor starts it again."""
+        signalled = signal.SIGINT if process == "postgres" else signal.SIGTERM  # Postgres's fast shutdown
+        assert Identity.of(self.pid(process)).end(RESTART_SECONDS, signalled), f"{process} does not stop\n{self.logs()}"
 
     def user(self) -> "Person":
         """Somebody new, signed up and signed in."""

@@ -88,6 +88,19 @@ async def test_a_row_that_cannot_go_out_stops_those_behind_it_until_it_can(store
     assert next(refusals, None) is None
 
 
+async def test_a_row_that_an_operator_takes_away_is_not_tried_any_more(
+    store: Database, outbox: Outbox, recorder: Recorder, database: PostgresDatabase
+) -> None:
+    recorder.refuse = lambda row: ConnectionError() if row.message_id == "poisoned" else None
+    await send(store, outbox, "poisoned", "behind it")
+    async with running(Relay(store, outbox, recorder)):
+        admin = await database.connect()
+        await admin.execute("delete from scheduler.outbox where message_id = 'poisoned'")
+        await admin.close()
+        assert await recorder.until(1) == ["behind it"]
+    assert await waiting(store) == 0
+
+
 async def test_of_two_relays_one_works_and_the_other_takes_over(store: Database, outbox: Outbox, database: PostgresDatabase) -> None:
     recorders = [Recorder(), Recorder()]
     relays = [Relay(store, outbox, recorder) for recorder in recorders]
