@@ -19,7 +19,16 @@ import structlog
 from services.git import complaints, refs
 from services.git.addresses import RepositoryAddress
 from services.git.command import Caps, Completed, Git, Remote
-from services.git.errors import CommandFailed, CommandTimedOut, LockTimedOut, RefNotFound, RepositoryEmpty, RepositoryTooLarge, Unreachable
+from services.git.errors import (
+    CommandFailed,
+    CommandTimedOut,
+    LockTimedOut,
+    NotARepository,
+    RefNotFound,
+    RepositoryEmpty,
+    RepositoryTooLarge,
+    Unreachable,
+)
 from services.git.locks import locked
 from shared.events.ids import OwnerId
 
@@ -28,6 +37,7 @@ log = structlog.get_logger(__name__)
 _MANY_PACKS = 20
 _BLOCK_BYTES = 512  # of st_blocks: stat(2)
 _OTHER_NAMES = b"mismatched algorithms"  # git's words when the remote names objects by SHA-256
+_PACKET = b" packet: "
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=")
 
 
@@ -134,8 +144,7 @@ class Mirrors:
             if error is not RefNotFound:
                 log.info("fetch_failed", mirror=mirror.stem, complaint=done.complaint[-2000:].decode("utf-8", "replace"))
                 raise error("the remote refused the fetch") if error else _ours(done)
-        if wanted == ("HEAD",) and await self._is_empty(remote):
-            raise RepositoryEmpty("the repository has no commits")
+        await self._judge_no_ref(remote, wanted)
         raise RefNotFound("the remote has no such branch or tag")
 
     def _reached_limit(self, mirror: Path) -> bool:
@@ -149,11 +158,22 @@ class Mirrors:
             raise RefNotFound("the ref names no commit")
         return found.text
 
-    async def _is_empty(self, remote: Remote) -> bool:
+    async def _judge_no_ref(self, remote: Remote, wanted: tuple[str, ...]) -> None:
+        """Raise what tells more than that the ref was not found: there is no commit at all, or no git.
+
+        git takes any answer that is not of its own protocol for a repository of plain files: of a page without a line break it reads
+        that there are no refs. What is spoken is told by its trace, which holds no credential.
+        """
         listed = await self._git.run(
-            "ls-remote", "--heads", "--end-of-options", remote.url, remote=remote, caps=replace(self._caps, file_bytes=None)
-        )
-        return listed.code == 0 and not listed.output
+            "ls-remote", "--end-of-options", remote.url,
+            remote=remote, environment={"GIT_TRACE_PACKET": "1"}, caps=replace(self._caps, file_bytes=None), truncate=True,
+        )  # fmt: skip
+        if listed.output or listed.code != 0:
+            return
+        if _PACKET not in listed.complaint:
+            raise NotARepository("the remote does not speak git")
+        if wanted == ("HEAD",):
+            raise RepositoryEmpty("the repository has no commits")
 
     async def _tidy(self, mirror: Path) -> None:
         """Under the fetch lock: drop what a killed git left, and join many small packs while nobody reads."""

@@ -223,14 +223,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self.send_response(int(headers.pop("Status", "200").split(" ", 1)[0]))
-        for name, value in headers.items():
-            self.send_header(name, value)
+        for field, value in headers.items():
+            self.send_header(field, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if service.cuts(name) and b"PACK" in content:
-            content = content[: len(content) // 2]
-            self.close_connection = True
-        self.wfile.write(content)
+        begin = content.find(b"packfile\n")  # gitprotocol-v2(5): what follows is the pack, in pieces
+        self.wfile.write(content[: begin + 40] if begin >= 0 and service.cuts(name) else content)
 
     def _refuse(self, status: int, target: str, page: bytes = b"") -> None:
         self.send_response(status)
