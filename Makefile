@@ -3,7 +3,7 @@ PY := .venv/bin
 GROUPS := shared gateway scheduler git runner audit cli embedded tools
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: check test fidelity bare chaos lock format
+.PHONY: check test bench fidelity bare chaos lock format
 
 check: ## everything that needs no server
 	$(PY)/ruff check .
@@ -14,6 +14,10 @@ check: ## everything that needs no server
 
 test: ## everything
 	./async-code test
+
+TASKS ?= 300
+bench: ## what it costs beside its peers, into docs/performance.md (as root; about 12 minutes, more with more TASKS)
+	$(PY)/python -m benchmarks --tasks $(TASKS)
 
 fidelity: ## what an agent makes against what is published: EXAMPLES new ones (a second each)
 	ASYNC_CODE_FIDELITY_EXAMPLES=$(or $(EXAMPLES),300) $(PY)/pytest -q tests/integration/fidelity/test_line.py

@@ -43,14 +43,15 @@ def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 class PostgresServer:
     """A running cluster and the directory it lives in."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, fsync: bool = False) -> None:
         self.directory = directory
         account = Account.named("nobody") if os.geteuid() == 0 else None
         programs = binaries.find()
         if account and not programs.reachable_by(account.uid, account.gid):
             programs = programs.copied_to(directory / "programs")
         # fsync protects against the machine's failure; the tests kill processes, whose writes the kernel keeps.
-        self.cluster = Cluster(programs, directory / "data", directory / "sockets", _free_port(), account, {"fsync": "off"})
+        durability = {} if fsync else {"fsync": "off"}
+        self.cluster = Cluster(programs, directory / "data", directory / "sockets", _free_port(), account, durability)
         self.admin_password_file = directory / "admin.password"
         self._process: subprocess.Popen[bytes] | None = None
 
