@@ -3,7 +3,7 @@ PY := .venv/bin
 GROUPS := shared gateway scheduler git runner audit cli embedded tools
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: check test bench fidelity bare chaos lock format
+.PHONY: check test bench fidelity big bare chaos lock format
 
 check: ## everything that needs no server
 	$(PY)/ruff check .
@@ -21,6 +21,9 @@ bench: ## what it costs beside its peers, into docs/performance.md (as root; abo
 
 fidelity: ## what an agent makes against what is published: EXAMPLES new ones (a second each)
 	ASYNC_CODE_FIDELITY_EXAMPLES=$(or $(EXAMPLES),300) $(PY)/pytest -q tests/integration/fidelity/test_line.py
+
+big: ## 5,000 files and 20,000 commits through the line, beside plain git (two minutes)
+	ASYNC_CODE_BIG=1 $(PY)/pytest -q tests/integration/fidelity/test_big_repository.py
 
 bare: ## the demo on a bare Debian, made by debootstrap beside the running Docker engine (as root; minutes)
 	tests/bare/run

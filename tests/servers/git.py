@@ -29,6 +29,15 @@ class Seen:
     authorized: bool
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """One answered request: bytes of both bodies."""
+
+    path: str
+    received: int
+    sent: int
+
+
 class GitServer:
     """Repositories below one directory. `stop` and `start` keep port and content; requests wait while `hold` is on."""
 
@@ -37,6 +46,7 @@ class GitServer:
         self.root.mkdir(parents=True, exist_ok=True)
         self.host, self.port = host, 0
         self.seen: list[Seen] = []
+        self.traffic: list[Traffic] = []
         self.arrived = threading.Event()
         self.pushed = threading.Event()
         self._tls = tls
@@ -216,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.OK, "", page)
             return
         head, _, content = self._backend(body).partition(b"\r\n\r\n")
+        service.traffic.append(Traffic(self.path, len(body), len(content)))
         if self.command == "POST" and self.path.endswith("/git-receive-pack"):
             service.has_pushed()
             if service.loses_answer(name):

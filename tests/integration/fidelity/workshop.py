@@ -5,6 +5,7 @@ Only the bus and the blob store between them are plain objects, so that an examp
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -76,6 +77,8 @@ class Workshop:
     conversation: Conversation = field(default_factory=Conversation)
     owner: OwnerId = field(default_factory=lambda: OwnerId(ids.fresh()))
     works: int = 0
+    git_seconds: float = 0.0
+    """That the git service took for the last work."""
 
     def __post_init__(self) -> None:
         for name in ("blobs", "work"):
@@ -106,6 +109,7 @@ class Workshop:
     async def work(self, name: str, operations: Sequence[Sequence[str]], *, branch: str = BRANCH) -> Outcome:
         """A task on the repository whose agent does these operations (see `inside`)."""
         task = TaskId(ids.fresh())
+        self.git_seconds = 0.0
         self.conversation.answers[AskWorkspaceSource] = WorkspaceSource(url=self.server.url(name))
         self.conversation.answers[AskPublication] = Publication(url=self.server.url(name), branch=branch, title="Work")
         workspace = await self._answer(task, GitPrepare(repository_id=RepositoryId(ids.fresh())), WorkspacePrepared)
@@ -168,7 +172,9 @@ class Workshop:
         return fact
 
     async def _handle(self, task: TaskId, command: GitPrepare | GitPublish) -> list[Fact]:
+        begun = time.perf_counter()
         await self.handlers.handle(envelopes.new(command, source="scheduler", owner=self.owner, task=task, cause=ids.fresh()), Turn())
+        self.git_seconds += time.perf_counter() - begun
         facts = self.conversation.facts
         self.conversation.said.clear()
         return facts
