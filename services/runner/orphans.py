@@ -35,17 +35,26 @@ def clear_files(state_dir: Path) -> None:
 
 
 async def sweep(sandboxes: SandboxFactory, lease_alive: LeaseAlive, every_seconds: float) -> None:
-    """For ever: removes what could not be removed when its run ended, because the engine was away, and what dead runners left."""
+    """For ever: removes what could not be removed when its run ended, because the engine was away, and what dead runners left.
+
+    What is seen without a lease twice: a lease that was claimed just now may not be seen by everybody yet.
+    """
+    suspected: frozenset[str] = frozenset()
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            await clear_sandboxes(sandboxes, None, lease_alive)
+            unheld = [leftover for leftover in await sandboxes.leftovers() if not await _held(leftover, lease_alive)]
+            for leftover in unheld:
+                if leftover.container_id in suspected:
+                    log.warning("orphan_swept", run_id=leftover.run_id, fence=leftover.fence)
+                    await sandboxes.remove(leftover)
+            suspected = frozenset(leftover.container_id for leftover in unheld)
         except (RunnerError, BusError) as error:
             log.warning("sweep_postponed", error=type(error).__name__)
 
 
-async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str | None, lease_alive: LeaseAlive) -> int:
-    """Removes this runner's own sandboxes, and others where their run's lease is dead; how many. None: treat all as others'."""
+async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: LeaseAlive) -> int:
+    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many."""
     removed = 0
     for leftover in await sandboxes.leftovers():
         if leftover.runner_id == own_id or not await _held(leftover, lease_alive):

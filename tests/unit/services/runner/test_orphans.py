@@ -40,13 +40,32 @@ async def test_another_runners_sandbox_goes_only_when_its_lease_is_dead() -> Non
 
 async def test_what_nobody_holds_is_removed_while_the_runner_works_too() -> None:
     held, left = await one_sandbox("me"), await one_sandbox("me")
-    assert await orphans.clear_sandboxes(held, None, always) == 0
-    assert held.alive
-    sweeping = asyncio.create_task(orphans.sweep(left, never, 0))
+    sweeping = [asyncio.create_task(orphans.sweep(held, always, 0)), asyncio.create_task(orphans.sweep(left, never, 0))]
     async with asyncio.timeout(5):
         while left.alive:  # noqa: ASYNC110
             await asyncio.sleep(0)
+    assert held.alive
+    for task in sweeping:
+        task.cancel()
+
+
+async def test_a_sandbox_whose_lease_is_seen_a_moment_late_stays() -> None:
+    sandboxes = await one_sandbox("me")
+    asked = 0
+    enough = asyncio.Event()
+
+    async def at_first_not(_: RunId) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            enough.set()
+        return asked > 1
+
+    sweeping = asyncio.create_task(orphans.sweep(sandboxes, at_first_not, 0))
+    async with asyncio.timeout(5):
+        await enough.wait()
     sweeping.cancel()
+    assert sandboxes.alive
 
 
 def test_a_runner_keeps_its_name_and_not_its_files(tmp_path: Path) -> None:
