@@ -49,7 +49,7 @@ _PUSH = _rules(
     (_CERTIFICATE, errors.PushCertificate),
     (_OWNERSHIP, errors.AddressRefused),
     (r"shallow update not allowed", errors.BaseGone),
-    (_AWAY, errors.PushUnreachable),
+    (f"{_AWAY}|{_OTHER}|git-http-push failed", errors.PushUnreachable),  # it spoke git a while ago
 )
 _INDEX = _rules(
     (r"pack exceeds maximum allowed size|File too large|died of signal 25", errors.ResultTooLarge),

@@ -26,12 +26,12 @@ class Authority:
         self.bundle = directory / "authority.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_context(self, *names: str) -> ssl.SSLContext:
-        """What a server of these host names and addresses needs."""
+    def server_context(self, *names: str, expired: bool = False) -> ssl.SSLContext:
+        """What a server of these host names and addresses needs; `expired`: what it needed until an hour ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
-            _begun(subject, self._name, key.public_key())
+            _begun(subject, self._name, key.public_key(), ends_in=timedelta(hours=-1) if expired else _A_DAY)
             .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -43,7 +43,12 @@ class Authority:
         return context
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+_A_DAY = timedelta(days=1)
+
+
+def _begun(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ends_in: timedelta = _A_DAY
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -51,8 +56,8 @@ def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(hours=2))
+        .not_valid_after(now + ends_in)
     )
 
 

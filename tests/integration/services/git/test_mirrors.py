@@ -15,6 +15,8 @@ from tests.servers.authority import Authority
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
 
+SECRET = b"s3cret-token"
+
 
 def seeded(server: GitServer, name: str = "demo", content: bytes = b"one\n") -> str:
     repository = server.create(name)
@@ -121,6 +123,20 @@ async def test_tls_needs_the_operators_authority_and_goes_to_the_pinned_address(
         plain = Mirrors(Git(tmp_path / "home"), tmp_path / "two", caps=caps, max_bytes=1024**3)
         with pytest.raises(errors.CertificateRefused):
             await fetch(plain, pinned)
+
+
+@pytest.mark.parametrize(("name", "expired"), [("git.invalid", True), ("another.invalid", False)])
+async def test_a_certificate_that_is_not_valid_here_and_now(tmp_path: Path, remote_to: RemoteTo, name: str, expired: bool) -> None:
+    authority = Authority(tmp_path)
+    with GitServer(tmp_path / "tls", tls=authority.server_context(name, expired=expired)) as server:
+        seeded(server)
+        remote = remote_to(server.url("demo", host="git.invalid"), SECRET, pin=f"git.invalid:{server.port}:127.0.0.1")
+        trusting = Mirrors(
+            Git(tmp_path / "home", ca_bundle=authority.bundle), tmp_path / "one", caps=Caps(timeout_seconds=60), max_bytes=1024**3
+        )
+        with pytest.raises(errors.CertificateRefused):
+            await fetch(trusting, remote)
+        assert server.seen == []
 
 
 async def test_file_repositories_are_read_where_allowed(mirrors: Mirrors, server: GitServer) -> None:

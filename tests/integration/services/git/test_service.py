@@ -28,6 +28,7 @@ from shared.events.values import BlobClass, CredentialRef, PublishPolicy, Purpos
 from shared.secrets.context import Context
 from shared.secrets.keyring import Keyring
 from shared.secrets.sealing import seal
+from shared.store.errors import StoreUnavailable
 from tests.integration.services.git.line import sandbox
 from tests.servers import git_objects
 from tests.servers.git import GitServer
@@ -41,6 +42,14 @@ BRANCH = "async-code/x"
 
 
 @dataclass
+class Silences:
+    """How often the gateway will still fail to answer where the base comes from, and how often it was asked."""
+
+    left: int = 0
+    asked: int = 0
+
+
+@dataclass
 class Stage:
     """Everything around the service, played by the test: gateway, scheduler, runner."""
 
@@ -51,6 +60,7 @@ class Stage:
     task: TaskId
     credential: CredentialRef
     buses: dict[str, Bus]
+    silences: Silences
     environment: dict[str, str]
     processes: list[asyncio.subprocess.Process] = field(default_factory=list[asyncio.subprocess.Process])
 
@@ -111,10 +121,11 @@ async def stage(tmp_path: Path, nats_server: NatsServer, server: GitServer) -> A
         for user in ("gateway", "scheduler", "runner"):
             buses[user] = await Bus.connect(nats_server.settings(user))
             stack.push_async_callback(buses[user].stop)
-        _answer(buses["gateway"], server, sealed)
+        silences = Silences()
+        _answer(buses["gateway"], server, sealed, silences)
         await buses["gateway"].start()
         credential = CredentialRef(credential_id=credential_id, version=1, purpose=Purpose.GIT_TOKEN)
-        played = Stage(tmp_path, nats_server, server, owner, TaskId(ids.fresh()), credential, buses, environment)
+        played = Stage(tmp_path, nats_server, server, owner, TaskId(ids.fresh()), credential, buses, silences, environment)
         yield played
         server.release()
         for process in played.processes:
@@ -134,8 +145,11 @@ async def _quick_redelivery(nats_server: NatsServer) -> None:
     await api.close()
 
 
-def _answer(gateway: Bus, server: GitServer, sealed: bytes) -> None:
+def _answer(gateway: Bus, server: GitServer, sealed: bytes, silences: Silences) -> None:
     async def source(_question: AskWorkspaceSource) -> WorkspaceSource:
+        silences.asked += 1
+        if silences.asked <= silences.left:
+            raise StoreUnavailable("the gateway's database is away")
         return WorkspaceSource(url=server.url("demo"))
 
     async def publication(_question: AskPublication) -> Publication:
@@ -182,6 +196,16 @@ async def test_a_prompt_s_work_becomes_a_branch(stage: Stage) -> None:
     assert SECRET not in log
     for message in await stage.buses["gateway"].read(Stream.EVT, ">", after=0):
         assert SECRET.encode() not in message.data
+
+
+async def test_a_gateway_that_is_away_fails_nothing(stage: Stage) -> None:
+    """More often than a remote is tried, and than the bus tries a failing handler."""
+    stage.silences.left = 6
+    await stage.start()
+    prepare = await stage.send(GitPrepare(repository_id=RepositoryId(ids.fresh()), credential=stage.credential))
+    assert isinstance(await stage.fact(WorkspacePrepared, prepare), WorkspacePrepared)
+    assert stage.silences.asked == 7
+    assert await stage.facts() == ["evt.workspace.prepared"]
 
 
 async def test_killed_between_the_push_and_the_fact_there_is_one_branch(stage: Stage) -> None:

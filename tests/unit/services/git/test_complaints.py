@@ -55,6 +55,8 @@ def test_why_a_fetch_failed(complaint: bytes, error: type[errors.GitError] | Non
         (b"", b"!\ta:refs/heads/b\t[remote rejected] (shallow update not allowed)\n", errors.BaseGone),
         (b"fatal: unable to access 'https://x/': Could not resolve host: x", b"", errors.PushUnreachable),
         (b"fatal: the remote end hung up unexpectedly", b"", errors.PushUnreachable),
+        (b"error: Cannot access URL http://x/, return code 22\nfatal: git-http-push failed", b"", errors.PushUnreachable),
+        (b"fatal: http://x/info/refs not valid: is this a git repository?", b"", errors.PushUnreachable),
         (b"fatal: bad object", b"", None),
     ],
 )
