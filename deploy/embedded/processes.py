@@ -134,6 +134,7 @@ def _egress(deployment: Deployment) -> Process:
         "EGRESS_SOCKETS_DIR": str(deployment.layout.sockets),
         **_upstream(deployment),
         **({"EGRESS_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
+        **({"EGRESS_PATIENCE_SECONDS": patience} if (patience := deployment.settings.get("MODEL_PATIENCE_SECONDS")) else {}),
     }
     ready = HttpReady(deployment.config.ports["egress_health"])
     argv = (deployment.app.python, "-m", "services.runner.egress")

@@ -73,6 +73,7 @@ TABLE = (
     Setting("ANTHROPIC_BASE_URL", _URL, "where requests to Anthropic's models go; its API by default"),
     Setting("OPENAI_BASE_URL", _URL, "where requests to OpenAI's models go; its API by default"),
     Setting("EGRESS_ALLOW_NETWORKS", _NETWORKS, "private networks that the egress process may reach; none by default"),
+    Setting("MODEL_PATIENCE_SECONDS", _NUMBER, "how long in a row a model API that fails is asked again; 60 by default"),
     Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),
     Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default", (2, 600)),
     Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default", (1, 256)),

@@ -71,10 +71,11 @@ class Attempt:
         """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
         door = await self._egress.open(order.door_request) if self._agent.vendor else None
         try:
-            return await self._with_door(order, door, on_started)
+            made = await self._with_door(order, door, on_started)
         finally:
             if door is not None:
                 await asyncio.shield(self._closed(order))
+        return replace(made, spending=self.spending)
 
     async def _with_door(self, order: Order, door: Door | None, on_started: Callable[[str], Awaitable[None]]) -> Made:
         spec, assignment = order.spec, order.assignment
@@ -203,10 +204,13 @@ class Attempt:
             await self._spent(order)
 
     async def _closed(self, order: Order) -> None:
+        """What was under way is charged when its door closes: the last word on what was spent, where the door was still there."""
         try:
-            await self._egress.close(order.spec.run_id, order.spec.fence)
+            spending = await self._egress.close(order.spec.run_id, order.spec.fence)
         except Transient as error:
             log.warning("door_not_closed", run_id=order.spec.run_id, error=type(error).__name__)
+        else:
+            self.spending = spending if spending.usage.requests > self.spending.usage.requests else self.spending
 
 
 async def _gone(sandbox: Sandbox, spec: SandboxSpec) -> None:

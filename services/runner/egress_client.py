@@ -72,7 +72,11 @@ class EgressClient:
         if status == HTTPStatus.NOT_FOUND and wanted is not None:
             await self._ask_for(wanted)
             status, body = await self._call("GET", f"/doors/{_key(run_id, fence)}")
-        return _spending(body) if status == HTTPStatus.OK else Spending()
+        if status == HTTPStatus.NOT_FOUND:
+            return Spending()
+        if status != HTTPStatus.OK:  # nothing spent would be a good answer to many questions, and a wrong one
+            raise EgressUnreachable(f"the egress process answered {status}")
+        return _spending(body)
 
     async def close(self, run_id: RunId, fence: int) -> Spending:
         """See Egress."""
@@ -118,4 +122,4 @@ def _spending(body: bytes) -> Spending:
     report = DoorReport.model_validate_json(body)
     usage = Usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens, cost_usd=report.cost_usd, requests=report.requests)
     refusals = tuple(Refused(refusal.reason, refusal.request_digest) for refusal in report.refusals)
-    return Spending(usage, report.upstream_status, report.exhausted, refusals)
+    return Spending(usage, report.upstream_status, report.exhausted, refusals, report.trouble, report.silent_seconds)

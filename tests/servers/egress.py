@@ -28,6 +28,7 @@ class EgressProcess:
     directory: Path
     base_url: str
     allow_networks: str = '["127.0.0.0/8"]'
+    patience_seconds: float = 0
     keyring: Keyring = field(default_factory=Keyring.generate)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -51,6 +52,7 @@ class EgressProcess:
             "EGRESS_ANTHROPIC_BASE_URL": self.base_url,
             "EGRESS_OPENAI_BASE_URL": self.base_url,
             "EGRESS_ALLOW_NETWORKS": self.allow_networks,
+            "EGRESS_PATIENCE_SECONDS": str(self.patience_seconds),
         }
         self.control.unlink(missing_ok=True)
         with self.log.open("ab") as log:

@@ -62,6 +62,8 @@ def stack(model: ModelThread) -> Iterator[Stack]:
             "OPENAI_BASE_URL": model.url,
             "EGRESS_ALLOW_NETWORKS": "127.0.0.0/8",
             "LEASE_TTL_SECONDS": "6",
+            "MODEL_PATIENCE_SECONDS": "5",
+            "RUNNER_SLOTS": "8",
         }
     )
     stack.up()

@@ -1,6 +1,7 @@
 """The control socket: the runner opens, asks after and closes doors. Who may connect is decided by the socket's directory and mode."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -36,13 +37,17 @@ _KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
 @dataclass
 class _Opened:
     door: Door
+    proxy: Proxy
     runner: web.AppRunner
     server: asyncio.Server
 
     async def close(self) -> None:
-        """Take nothing new; what is under way has `CLOSING_SECONDS`."""
+        """Take nothing new; what is under way has `CLOSING_SECONDS`, and is charged for what came of it."""
         self.server.close()
         await self.runner.cleanup()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self.proxy.quiet()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -97,11 +102,11 @@ class Control:
         credential = self._keyring.open(asked.sealed, context)
         journal = self._settings.state_dir / f"{key}.json"
         door = Door(key, asked.token, credential, asked.max_cost_usd, journal, asked.max_answers)
-        proxy = Proxy(door, upstream, self._client, self._settings.max_body_bytes)
+        proxy = Proxy(door, upstream, self._client, self._settings)
         runner = web.AppRunner(proxy.application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
-        self._doors[str(key)] = _Opened(door, runner, server)
+        self._doors[str(key)] = _Opened(door, proxy, runner, server)
         log.info("door_opened", run=str(key))
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -163,4 +168,4 @@ def _bounded(server: web.Server | None) -> Callable[[], asyncio.BaseProtocol]:
 
 
 def _report(door: Door) -> DoorReport:
-    return DoorReport.model_validate(door.spending.document() | {"exhausted": door.exhausted})
+    return DoorReport.model_validate(door.spending.document() | {"exhausted": door.exhausted, "silent_seconds": door.silence.seconds})

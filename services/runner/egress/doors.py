@@ -7,12 +7,14 @@ import hmac
 import json
 import os
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import SecretBytes, SecretStr
 
 from services.runner.egress.metering import Spent
+from services.runner.egress.silence import Silence
 
 MAX_REFUSALS = 32
 """Kept for each run; a sandbox that asks without end gets counted, not remembered."""
@@ -28,6 +30,15 @@ class DoorKey:
     def __str__(self) -> str:
         """The name of its directory and of its file."""
         return f"{self.run_id}.{self.fence}"
+
+
+class Trouble(StrEnum):
+    """Why there was no answer of the API's own, where its status does not tell."""
+
+    NONE = ""
+    UNREACHABLE = "unreachable"
+    BROKE_OFF = "broke_off"
+    NOT_THE_API = "not_the_api"
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Spending:
     """Requests that the upstream answered: for some agents, the turns of their model."""
     upstream_status: int = 0
     """The last error status of the upstream that was not followed by a success; 0 where there is none."""
+    trouble: str = Trouble.NONE
+    """Beside the status, where that is not the upstream's own."""
     refusals: list[Refusal] = field(default_factory=list[Refusal])
 
     def document(self) -> dict[str, Any]:
@@ -61,6 +74,7 @@ class Spending:
             "requests": self.requests,
             "answers": self.answers,
             "upstream_status": self.upstream_status,
+            "trouble": str(self.trouble),
             "refusals": [{"reason": refusal.reason, "request_digest": refusal.request_digest} for refusal in self.refusals],
         }
 
@@ -83,6 +97,7 @@ class Door:
     max_answers: int | None = None
     """None: the agent itself keeps to its turns."""
     spending: Spending = field(default_factory=Spending)
+    silence: Silence = field(default_factory=Silence)
 
     def __post_init__(self) -> None:
         """Go on from what was spent before this process was restarted."""
@@ -109,13 +124,18 @@ class Door:
             self.spending.refusals.append(refusal)
             self._save()
 
-    def charge(self, spent: Spent, status: int) -> None:
+    def fails(self, status: int, trouble: Trouble) -> None:
+        """Remember how the upstream fails, while it is still waited for."""
+        self.spending.upstream_status, self.spending.trouble = status, trouble
+
+    def charge(self, spent: Spent, status: int, trouble: Trouble = Trouble.NONE) -> None:
         """Add one response; a failed one is remembered too."""
         failed = status >= 400  # noqa: PLR2004 - RFC 9110 §15.5
         spending = self.spending
         spending.requests += 1
         spending.answers += not failed
         spending.upstream_status = status if failed else 0
+        spending.trouble = trouble
         spending.input_tokens += spent.input_tokens
         spending.output_tokens += spent.output_tokens
         spending.cost_usd += spent.cost_usd

@@ -55,5 +55,7 @@ class DoorReport(Value):
     requests: int = 0
     answers: int = 0
     upstream_status: int = 0
+    trouble: str = ""
+    silent_seconds: float = 0.0
     exhausted: bool = False
     refusals: tuple[RefusedRequest, ...] = ()

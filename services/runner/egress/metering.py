@@ -59,6 +59,11 @@ class ResponseMeter:
         tokens = self.vendor.tokens(self._totals) if self._totals else self._guessed()
         return Spent(tokens.input, tokens.output, self.checked.price.cost_usd(tokens))
 
+    @property
+    def understood(self) -> bool:
+        """Whether this was an answer of the vendor's: every one that costs something says how much."""
+        return bool(self._totals) or self.checked.price == FREE
+
     def _guessed(self) -> Tokens:
         """A stream spells out far more bytes than its text has, which stands for the thinking that nobody saw."""
         if self.checked.price == FREE:

@@ -1,39 +1,37 @@
-"""Waits out what an agent would take for the end: Codex never asks again after a 429. Pure; one of these for each request.
+"""How long a run waits for a model API that fails: here, and not in the agents, of which one gives up at once and another after seconds.
 
-The waits are bounded, so that an overloaded vendor still ends the run, and what the vendor says about when to come back is honoured.
+Codex never asks again after a 429; Claude Code gives up at the third overload in a row, within two seconds, and where it is told to come
+back in an hour it sits that hour out. So the door waits for all of them, and is asked for no longer than `seconds` in a row: then the
+failure stands, by a status that no agent asks again after. A run that has worked for an hour outlives a minute's overload, and nobody
+waits for an API that is down. No I/O.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
-from services.runner.egress.vendors.vendor import Vendor
-
-TRIES = 7
-MOST_SECONDS = 90.0
-"""Of one request, in all: its agent waits for the first byte meanwhile (Codex: for 300 s)."""
-_FIRST_SECONDS, _LEAST_SECONDS = 1.0, 0.1
+_FIRST_SECONDS, _LEAST_SECONDS, _MOST_SECONDS = 1.0, 0.1, 16.0
 _MILLISECONDS = 1_000
 
 
 class Patience:
-    """What is left of it, for one request."""
+    """One door's. It is used up by all of its requests together and comes back with the first answer."""
 
-    def __init__(self, vendor: Vendor) -> None:
-        self._vendor = vendor
-        self._left_seconds = MOST_SECONDS
-        self._waited = 0
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._now = now
+        self._failing_since: float | None = None
 
-    def seconds(self, meaning: int, headers: Mapping[str, str]) -> float | None:
-        """How long to wait before the same is asked again; None when this answer has to stand."""
-        if meaning not in self._vendor.waited_out or self._waited + 1 >= TRIES:
-            return None
-        said = _said(headers)
-        doubled = 2**self._waited
-        pause = _FIRST_SECONDS * doubled if said is None else max(said, _LEAST_SECONDS * doubled)
-        if pause > self._left_seconds:
-            return None
-        self._waited += 1
-        self._left_seconds -= pause
-        return pause
+    def answered(self) -> None:
+        """The API has answered."""
+        self._failing_since = None
+
+    def pause(self, tries: int, begun: float, headers: Mapping[str, str]) -> float | None:
+        """How long to wait before a request of the time `begun` is asked once more, after `tries` failures; None: no longer."""
+        now = self._now()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        said, doubled = _said(headers), 2 ** min(tries - 1, 10)
+        pause = min(_FIRST_SECONDS * doubled, _MOST_SECONDS) if said is None else max(said, _LEAST_SECONDS * doubled)
+        return pause if now + pause - min(self._failing_since, begun) <= self.seconds else None
 
 
 def _said(headers: Mapping[str, str]) -> float | None:

@@ -6,39 +6,48 @@ with 400, which no agent retries. What the upstream says about the key is never 
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 import structlog
 from aiohttp import web
 
-from services.runner.egress.doors import Door, Refusal
+from services.runner.egress import failed
+from services.runner.egress.doors import Door, Refusal, Trouble
+from services.runner.egress.failed import BAD_GATEWAY, BAD_REQUEST, Failed
 from services.runner.egress.metering import NOTHING, ResponseMeter
 from services.runner.egress.patience import Patience
 from services.runner.egress.room import Room
+from services.runner.egress.settings import EgressSettings
 from services.runner.egress.upstreams import Upstream
 from services.runner.egress.vendors.vendor import Asked, Checked, Refused
 
 log = structlog.get_logger()
 
 RESPONSE_HEADERS = ("content-type", "request-id", "x-request-id", "retry-after")
-ERROR_TEXT = {401: "The model key was refused.", 403: "The model key may not do this."}
 MAX_ERROR_BYTES = 64 * 1024
-_OK, _ERRORS, _BAD_REQUEST, _BAD_GATEWAY = 200, 400, 400, 502  # RFC 9110 §15
+_OK = 200  # RFC 9110 §15.3.1
 
 
 class Proxy:
     """Serves one door's socket."""
 
-    def __init__(self, door: Door, upstream: Upstream, client: aiohttp.ClientSession, max_body_bytes: int) -> None:
+    def __init__(self, door: Door, upstream: Upstream, client: aiohttp.ClientSession, settings: EgressSettings) -> None:
         self._door = door
         self._vendor = upstream.vendor
         self._base_url = upstream.base_url
         self._client = client
         self._room = Room(door)
+        self._patience = Patience(settings.patience_seconds)
         self._checking = asyncio.Lock()
-        self.application = web.Application(client_max_size=max_body_bytes)
+        self.application = web.Application(client_max_size=settings.max_body_bytes)
         self.application.router.add_route("*", "/{path:.*}", self._handle)
+
+    async def quiet(self) -> None:
+        """Returns when every request has come to its end, and was charged."""
+        await self._room.empty()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -49,16 +58,11 @@ class Proxy:
             self._door.refuse(Refusal(refusal.reason, digest))
             log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
             text = f"Refused by this deployment's egress policy: {refusal.reason}."
-            return self._error(_BAD_REQUEST, "invalid_request_error", text)
+            return self._error(BAD_REQUEST, "invalid_request_error", text)
 
     async def _served(self, request: web.Request, checked: Checked) -> web.StreamResponse:
-        try:
-            async with self._room.taken(checked.worst_usd):
-                return await self._forward(request, checked)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("egress_upstream_failed", run=str(self._door.key), error=type(error).__name__)
-            self._door.charge(NOTHING, _BAD_GATEWAY)
-            return self._error(_BAD_GATEWAY, "api_error", "The model API could not be reached.")
+        async with self._room.taken(checked.worst_usd):
+            return await self._forward(request, checked)
 
     async def _admit(self, request: web.Request) -> Checked:
         if not self._door.admits(self._vendor.token(request.headers)):
@@ -74,19 +78,36 @@ class Proxy:
             return await asyncio.to_thread(self._vendor.check, asked)
 
     async def _forward(self, request: web.Request, checked: Checked) -> web.StreamResponse:
-        patience = Patience(self._vendor)
-        while True:
-            async with self._asked(request, checked) as answer:
-                if answer.status == _OK:
-                    return await self._streamed(request, checked, answer)
-                body = await answer.content.read(MAX_ERROR_BYTES)
-            meaning = self._vendor.meaning(answer.status, body) if answer.status >= _ERRORS else _BAD_GATEWAY
-            pause = patience.seconds(meaning, answer.headers)
+        """Asks until there is an answer, or a failure that stands."""
+        begun = time.monotonic()
+        for tries in itertools.count(1):
+            answer = await self._tried(request, checked)
+            if isinstance(answer, web.StreamResponse):
+                return answer
+            failure, headers = answer
+            pause = self._patience.pause(tries, begun, headers) if failure.temporary else None
             if pause is None:
-                self._door.charge(NOTHING, meaning)
-                return self._passed_on(answer, body)
-            log.info("egress_waits", run=str(self._door.key), status=answer.status, seconds=pause)
+                self._door.charge(NOTHING, failure.status, failure.trouble)
+                return self._told(failure.given_up(time.monotonic() - begun) if failure.temporary else failure)
+            self._door.fails(failure.status, failure.trouble)
+            log.info("egress_waits", run=str(self._door.key), status=failure.status, trouble=failure.trouble, seconds=pause)
             await asyncio.sleep(pause)
+        raise AssertionError("counting has no end")
+
+    async def _tried(self, request: web.Request, checked: Checked) -> "web.StreamResponse | tuple[Failed, Mapping[str, str]]":
+        """One try: the answer, passed on; or how it failed, and the headers that say when to come back."""
+        try:
+            with self._door.silence.watched() as heard:
+                async with self._asked(request, checked) as answer:
+                    heard()
+                    if answer.status == _OK and failed.speaks(answer.headers.get("content-type", "")):
+                        self._patience.answered()
+                        return await self._streamed(request, checked, answer, heard)
+                    body = await answer.content.read(MAX_ERROR_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("egress_upstream_failed", run=str(self._door.key), error=type(error).__name__)
+            return failed.UNREACHABLE, {}
+        return failed.of(self._vendor, answer.status, answer.headers, body), answer.headers
 
     def _asked(self, request: web.Request, checked: Checked) -> "aiohttp.client._RequestContextManager":  # pyright: ignore[reportPrivateUsage] - the type of what post gives
         """The headers are built anew: nothing of the sandbox's own but what the vendor's rules let pass."""
@@ -95,36 +116,46 @@ class Proxy:
         headers = {**ours, **self._vendor.headers(key, request.headers)}
         return self._client.post(self._base_url + checked.target, data=checked.body, headers=headers, allow_redirects=False)
 
-    async def _streamed(self, request: web.Request, checked: Checked, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _streamed(
+        self, request: web.Request, checked: Checked, answer: aiohttp.ClientResponse, heard: Callable[[], None]
+    ) -> web.StreamResponse:
         meter = ResponseMeter(self._vendor, checked, stream="event-stream" in answer.headers.get("content-type", ""))
         response = web.StreamResponse(headers=_allowed(answer))
-        status = answer.status
+        broke_off = False
         try:
-            await _copied(request, response, answer, meter)
+            await _copied(request, response, answer, meter, heard)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("egress_upstream_broke_off", run=str(self._door.key), error=type(error).__name__)
-            status = _BAD_GATEWAY
+            broke_off = True
             if request.transport is not None:
                 request.transport.close()  # or the sandbox would take what it has for the whole answer
         finally:
-            self._door.charge(meter.finish(), status)
+            self._charge(meter, broke_off=broke_off)
         return response
 
-    def _passed_on(self, answer: aiohttp.ClientResponse, body: bytes) -> web.Response:
-        if answer.status < _ERRORS:  # a redirect is not followed and not shown
-            return self._error(_BAD_GATEWAY, "api_error", "The model API answered with a redirect.")
-        if answer.status in ERROR_TEXT:
-            return self._error(answer.status, "authentication_error", ERROR_TEXT[answer.status])
-        return web.Response(status=answer.status, body=body, headers=_allowed(answer))
+    def _charge(self, meter: ResponseMeter, *, broke_off: bool) -> None:
+        spent = meter.finish()
+        if broke_off:
+            self._door.charge(spent, BAD_GATEWAY, Trouble.BROKE_OFF)
+        elif not meter.understood:
+            self._door.charge(spent, BAD_GATEWAY, Trouble.NOT_THE_API)
+        else:
+            self._door.charge(spent, _OK)
+
+    def _told(self, failure: Failed) -> web.Response:
+        return self._error(failure.said, failure.kind, failure.words)
 
     def _error(self, status: int, kind: str, message: str) -> web.Response:
         return web.json_response(self._vendor.error(kind, message), status=status)
 
 
-async def _copied(request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse, meter: ResponseMeter) -> None:
+async def _copied(
+    request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse, meter: ResponseMeter, heard: Callable[[], None]
+) -> None:
     """The answer, to its end also where the sandbox hangs up: what it costs stands at the end."""
     listening = await _heard(response.prepare(request))
     async for chunk in answer.content.iter_any():
+        heard()
         meter.feed(chunk)
         listening = listening and await _heard(response.write(chunk))
 

@@ -30,5 +30,7 @@ class EgressSettings(BaseSettings):
     ca_bundle: Path | None = None
     """Certificates to trust instead of the system's."""
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 32 * 1024 * 1024
+    patience_seconds: Annotated[float, Field(ge=0)] = 60
+    """How long in a row an upstream that fails is asked again before the run ends by it."""
     upstream_idle_seconds: Annotated[float, Field(gt=0)] = 600
     """How long the upstream may say nothing in the middle of an answer."""

@@ -91,8 +91,3 @@ class Vendor(Protocol):
     def meaning(self, status: int, body: bytes) -> int:
         """The status by which an error answer is remembered: some vendors say different things with one."""
         ...
-
-    @property
-    def waited_out(self) -> frozenset[int]:
-        """The statuses that the agent takes for the end, so that the door has to wait and ask again."""
-        ...

@@ -15,7 +15,6 @@ class Anthropic:
     """See Vendor."""
 
     name = "anthropic"
-    waited_out: frozenset[int] = frozenset()  # its client waits by itself
 
     def check(self, asked: Asked) -> Checked:
         """See Vendor."""

@@ -17,7 +17,6 @@ class OpenAI:
     """See Vendor."""
 
     name = "openai"
-    waited_out: frozenset[int] = frozenset({_TOO_MANY})
 
     def check(self, asked: Asked) -> Checked:
         """See Vendor."""

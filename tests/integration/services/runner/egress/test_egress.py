@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from deploy.embedded.scripted.server import ScriptedModel
-from deploy.embedded.scripted.steps import Fail, Say
+from deploy.embedded.scripted.steps import Drop, Fail, Hang, Say
+from services.runner.egress.messages import DoorReport
 from tests.servers.egress import EgressProcess
 
 KEY = "sk-ant-api03-planted-model-key-0123456789"
@@ -134,15 +135,63 @@ async def test_a_crash_forgets_no_cost_and_the_door_opens_again_in_the_same_plac
 async def test_what_the_upstream_says_about_the_key_is_not_passed_on(egress: EgressProcess) -> None:
     door = egress.door("sk-ant-api03-another-key")
     status, text = await ask(await egress.open(door))
-    assert status == 401
+    assert status == 403  # the agents ask again after a 401
     assert json.loads(text)["error"]["message"] == "The model key was refused."
     assert (await egress.report(door)).upstream_status == 401
 
 
-async def test_other_errors_pass_with_what_the_client_needs_to_wait(model: ScriptedModel, egress: EgressProcess) -> None:
-    model.play([Fail(429, "rate_limit_error", {"retry-after": "7"})])
-    status, text = await ask(await egress.open(egress.door(KEY)))
-    assert (status, "rate_limit_error" in text) == (429, True)
+async def test_what_passes_by_itself_is_waited_out(model: ScriptedModel, short_path: Path) -> None:
+    egress = EgressProcess(short_path, await model.start(), patience_seconds=30)
+    await egress.start()
+    try:
+        model.play([Fail(429, "rate_limit_error", {"retry-after": "0"}, times=3), Drop(times=1), Say("hello")])
+        door = egress.door(KEY)
+        status, text = await ask(await egress.open(door))
+        assert (status, "hello" in text) == (200, True)
+        report = await egress.report(door)
+        assert (report.requests, report.upstream_status, report.trouble) == (1, 0, "")
+    finally:
+        egress.stop()
+
+
+async def test_what_does_not_pass_ends_by_a_status_that_no_agent_waits_after(egress: EgressProcess, model: ScriptedModel) -> None:
+    model.play([Fail(529, "overloaded_error")])
+    door = egress.door(KEY)
+    status, text = await ask(await egress.open(door))
+    assert (status, "answered 529: overloaded_error" in text) == (400, True)
+    assert (await egress.report(door)).upstream_status == 529
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:9", "http://no-such-host.invalid", "https://127.0.0.1:{port}"])
+async def test_what_cannot_be_reached_is_told_from_what_fails(model: ScriptedModel, short_path: Path, base_url: str) -> None:
+    """A closed port, a name that is none, and no TLS where it is expected."""
+    port = (await model.start()).rpartition(":")[2]
+    egress = EgressProcess(short_path, base_url.format(port=port))
+    await egress.start()
+    try:
+        door = egress.door(KEY)
+        status, text = await ask(await egress.open(door))
+        assert (status, "could not be reached" in text) == (400, True)
+        report = await egress.report(door)
+        assert (report.upstream_status, report.trouble) == (502, "unreachable")
+    finally:
+        egress.stop()
+
+
+async def test_an_upstream_that_says_nothing_is_seen_to(egress: EgressProcess, model: ScriptedModel) -> None:
+    model.play([Hang(1)])
+    door = egress.door(KEY)
+    socket = await egress.open(door)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
+        session.post("http://door/v1/messages", json=BODY, headers={"x-api-key": TOKEN}) as answer,
+    ):
+        await answer.content.readany()
+        async with asyncio.timeout(20):
+            while (await egress.report(door)).silent_seconds < 0.5:  # noqa: ASYNC110 - time passes, and nothing else
+                await asyncio.sleep(0.05)
+        closed = DoorReport.model_validate_json((await egress.call("DELETE", f"/doors/{door['run_id']}.1"))[1])
+        assert (closed.requests, closed.input_tokens) == (1, 1_000)  # what had begun is charged
 
 
 async def test_a_sealed_value_for_another_owner_opens_nothing(egress: EgressProcess) -> None:
@@ -185,7 +234,7 @@ async def test_a_redirect_is_not_followed(short_path: Path) -> None:
 
     async with answered_by(redirect, short_path) as egress:
         status, text = await ask(await egress.open(egress.door(KEY)))
-        assert (status, "169.254" in text) == (502, False)
+        assert (status, "169.254" in text) == (400, False)
 
 
 async def test_hanging_up_before_the_end_saves_nothing(short_path: Path) -> None:
@@ -250,7 +299,7 @@ async def test_an_upstream_in_a_private_network_needs_the_operator(model: Script
     named = EgressProcess(short_path, egress.base_url.replace("127.0.0.1", "localhost"), allow_networks="[]")
     await named.start()
     try:
-        assert (await ask(await named.open(named.door(KEY))))[0] == 502
+        assert (await ask(await named.open(named.door(KEY))))[0] == 400
         assert model.headers == []
     finally:
         named.stop()

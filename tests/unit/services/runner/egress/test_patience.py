@@ -1,38 +1,59 @@
-"""How long a request's errors are waited out for an agent that never asks again."""
+"""How long a failing model API is waited for, by all requests of a door together."""
 
 import pytest
 
-from services.runner.egress.patience import MOST_SECONDS, TRIES, Patience
-from services.runner.egress.vendors.anthropic.vendor import Anthropic
-from services.runner.egress.vendors.openai.vendor import OpenAI
+from services.runner.egress.patience import Patience
 
 
-def _pauses(status: int, headers: dict[str, str], vendor: Anthropic | OpenAI | None = None) -> list[float]:
-    patience, pauses = Patience(vendor or OpenAI()), list[float]()
-    while (pause := patience.seconds(status, headers)) is not None:
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _pauses(patience: Patience, clock: Clock, headers: dict[str, str]) -> list[float]:
+    """Those of one request that always fails at once."""
+    begun, pauses = clock.now, list[float]()
+    while (pause := patience.pause(len(pauses) + 1, begun, headers)) is not None:
         pauses.append(pause)
+        clock.now += pause
     return pauses
 
 
-def test_what_the_vendor_says_is_honoured_and_bounded() -> None:
-    assert _pauses(429, {}) == [1, 2, 4, 8, 16, 32]
-    assert _pauses(429, {"retry-after": "20"}) == [20, 20, 20, 20]
-    assert _pauses(429, {"retry-after": "20", "retry-after-ms": "1500"}) == [1.5, 1.5, 1.5, 1.5, 1.6, 3.2]
-    assert _pauses(429, {"retry-after": "120"}) == []
+@pytest.mark.parametrize(
+    ("headers", "pauses"),
+    [
+        ({}, [1, 2, 4, 8, 16, 16]),
+        ({"retry-after": "20"}, [20, 20, 20]),
+        ({"retry-after": "3600"}, []),
+        ({"retry-after": "20", "retry-after-ms": "1500"}, [1.5, 1.5, 1.5, 1.5, 1.6, 3.2, 6.4, 12.8, 25.6]),
+        ({"retry-after": "0"}, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6]),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, [1, 2, 4, 8, 16, 16]),
+    ],
+)
+def test_what_the_vendor_says_is_honoured_and_the_whole_is_bounded(headers: dict[str, str], pauses: list[float]) -> None:
+    clock = Clock()
+    assert _pauses(Patience(60, clock), clock, headers) == pytest.approx(pauses)
 
 
-@pytest.mark.parametrize("said", ["0", "-1", "soon", "", "Wed, 21 Oct 2026 07:28:00 GMT", "9" * 400, "²"])
-def test_no_word_of_the_vendor_makes_it_hurry_or_wait_for_ever(said: str) -> None:
-    pauses = _pauses(429, {"retry-after": said})
-    assert len(pauses) < TRIES
-    assert sum(pauses) <= MOST_SECONDS
-    assert all(pause > 0 for pause in pauses)
+def test_once_it_is_used_up_the_next_request_does_not_wait_again_until_there_was_an_answer() -> None:
+    clock = Clock()
+    patience = Patience(10, clock)
+    assert _pauses(patience, clock, {}) == [1, 2, 4]
+    clock.now += 3_600
+    assert _pauses(patience, clock, {}) == []
+    patience.answered()
+    assert _pauses(patience, clock, {}) == [1, 2, 4]
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 402, 500, 503])
-def test_other_answers_stand(status: int) -> None:
-    assert _pauses(status, {"retry-after": "1"}) == []
-
-
-def test_an_agent_that_waits_by_itself_is_left_to_it() -> None:
-    assert _pauses(429, {"retry-after": "1"}, Anthropic()) == []
+def test_the_answers_of_other_requests_do_not_have_one_wait_for_ever() -> None:
+    clock = Clock()
+    patience = Patience(10, clock)
+    begun, tries = clock.now, 0
+    while (pause := patience.pause(tries + 1, begun, {})) is not None:
+        clock.now += pause
+        tries += 1
+        patience.answered()
+    assert tries == 3
