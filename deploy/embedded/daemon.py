@@ -79,8 +79,14 @@ async def supervise(deployment: Deployment, processes: Sequence[Process], say: S
         say({"process": keeper.process.name, "state": keeper.state, **about})
 
     layout = deployment.layout
-    log_bytes = capacity.log_bytes(deployment.settings)
-    supervisor = Supervisor(processes, status=layout.status, log=layout.log, changed=changed, log_bytes=log_bytes)
+    supervisor = Supervisor(
+        processes,
+        status=layout.status,
+        log=layout.log,
+        changed=changed,
+        log_bytes=capacity.log_bytes(deployment.settings),
+        more_logs=(layout.docker_log,),
+    )
 
     async def announce() -> None:
         await supervisor.until_ready()

@@ -91,7 +91,7 @@ def _start(layout: Layout) -> "subprocess.Popen[bytes]":
     if engine is None:
         raise NoEngine("no Docker engine answers and dockerd is not installed: apt-get install docker.io iptables")
     layout.docker.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = layout.docker / "dockerd.log"
+    log = layout.docker_log
     print(f"starting dockerd (log: {log})", file=sys.stderr)
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     with log.open("ab") as output:
@@ -107,11 +107,9 @@ def _wait(layout: Layout, started: "subprocess.Popen[bytes] | None") -> None:
     while not answers():
         if started is not None and started.poll() is not None:
             _pid_file(layout).unlink(missing_ok=True)
-            raise NoEngine(f"dockerd ended with {started.returncode}; see {layout.docker / 'dockerd.log'}")
+            raise NoEngine(f"dockerd ended with {started.returncode}; see {layout.docker_log}")
         if time.monotonic() > deadline:
-            raise NoEngine(
-                f"the Docker engine does not answer after {WAIT_SECONDS} s; see {layout.docker / 'dockerd.log'} or journalctl -u docker"
-            )
+            raise NoEngine(f"the Docker engine does not answer after {WAIT_SECONDS} s; see {layout.docker_log} or journalctl -u docker")
         time.sleep(0.2)
 
 

@@ -22,8 +22,8 @@ from deploy.postgres.cluster import MAX_WAL_BYTES, SUPERUSER
 from shared.bus.errors import BusUnreachable, NotAuthorized
 
 SECONDS = 5.0
-LOGS = 12
-"""One per process of the table and the supervisor's own."""
+LOGS = 13
+"""One per process of the table, the supervisor's own, and that of an engine that `up` started."""
 _BLOCK_BYTES = 512  # of st_blocks: stat(2)
 _AT_LIMIT = {Discard.NEW: AtLimit.REFUSES, Discard.OLD: AtLimit.DROPS}
 _SCHEMAS = """
@@ -55,10 +55,12 @@ def bytes_on_disk(directory: Path) -> int:
 def directories(layout: Layout, settings: Mapping[str, str]) -> list[Part]:
     """What lies in files of the services' own."""
     written = capacity.log_bytes(settings) * (logs.KEPT + 1) * LOGS
+    logged = bytes_on_disk(layout.log("supervisor").parent) + bytes_on_disk(layout.docker)
     return [
         Part("git mirrors", bytes_on_disk(layout.data("git") / "cache"), capacity.cache_bytes(settings), AtLimit.EVICTS),
         Part("runner work", bytes_on_disk(layout.data("runner")), None, AtLimit.GROWS),
-        Part("logs", bytes_on_disk(layout.log("supervisor").parent), written, AtLimit.EVICTS),
+        Part("logs", logged, written, AtLimit.EVICTS),
+        Part("published checkpoints", bytes_on_disk(layout.public / "audit"), None, AtLimit.GROWS),
         Part("installed code", bytes_on_disk(layout.app), None, AtLimit.GROWS),
     ]
 

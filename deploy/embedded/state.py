@@ -73,6 +73,11 @@ class Layout:
         return self.root / "docker"
 
     @property
+    def docker_log(self) -> Path:
+        """What an engine that we started says."""
+        return self.docker / "dockerd.log"
+
+    @property
     def public(self) -> Path:
         """Public keys, signed checkpoints: readable for every service."""
         return self.root / "public"

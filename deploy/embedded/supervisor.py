@@ -39,11 +39,12 @@ class Supervisor:
         log: Callable[[str], Path],
         changed: Callable[[Keeper], None] = lambda _keeper: None,
         log_bytes: int = logs.MAX_BYTES,
+        more_logs: Sequence[Path] = (),
     ) -> None:
         self.keepers = {process.name: Keeper(process, log(process.name), self._note) for process in processes}
         self.state = Stack.STARTING
         self._status = status
-        self._logs = [log(name) for name in ("supervisor", *self.keepers)]
+        self.logs = [*(log(name) for name in ("supervisor", *self.keepers)), *more_logs]
         self._changed = changed
         self._log_bytes = log_bytes
         self._all_ready = asyncio.Event()
@@ -51,7 +52,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything; once `stop` is set, stop everything and return."""
         running = {name: asyncio.create_task(keeper.run(*self._needed_by(keeper))) for name, keeper in self.keepers.items()}
-        rotating = asyncio.create_task(logs.keep_small(self._logs, self._log_bytes))
+        rotating = asyncio.create_task(logs.keep_small(self.logs, self._log_bytes))
         try:
             await stop.wait()
         finally:

@@ -28,7 +28,10 @@ AGE_SECONDS = {
     BlobClass.TRANSCRIPT: 30 * DAY,
     BlobClass.CHANGES: 30 * DAY,
 }
-"""How long the class's stream keeps a chunk, unless its operator keeps it longer. A person has 7 days to decide about a change: three quarters of a workspace's."""
+"""How long the class's stream keeps a chunk, unless its operator gave it another age.
+
+A person has 7 days to decide about a change: three quarters of a workspace's.
+"""
 _GENERATIONS = 4
 LONGEST = 4
 """How many times its age an operator may keep a class: so far back readers look."""

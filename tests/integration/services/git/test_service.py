@@ -217,12 +217,15 @@ async def test_killed_between_the_push_and_the_fact_there_is_one_branch(stage: S
     pushed = stage.server.branch("demo", BRANCH)
     process.kill()
     await process.wait()
+    left_behind = list((stage.directory / "cache/work").iterdir())
+    assert left_behind
     assert "evt.change.published" not in await stage.facts()
     stage.server.release()
     await stage.start()
     published = await stage.fact(ChangePublished, command)
     assert isinstance(published, ChangePublished)
     assert published.commit_sha == pushed == stage.server.branch("demo", BRANCH)
+    assert not any(place.exists() for place in left_behind)
     assert (await stage.facts()).count("evt.change.published") == 1
     assert set(git_objects.branches(stage.server.path("demo"))) == {"main", BRANCH}
 

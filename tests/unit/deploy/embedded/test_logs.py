@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from deploy.embedded import logs
+from deploy.embedded.supervisor import Supervisor
 
 
 def test_a_small_log_stays(tmp_path: Path) -> None:
@@ -27,3 +28,8 @@ def test_the_tail_is_the_end(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("".join(f"{number}\n" for number in range(10_000)))
     assert logs.tail(tmp_path / "x.log", 2) == "9998\n9999"
     assert logs.tail(tmp_path / "absent.log") == ""
+
+
+def test_a_supervisor_keeps_every_log_small_also_its_own(tmp_path: Path) -> None:
+    supervisor = Supervisor((), status=tmp_path / "s", log=lambda name: tmp_path / f"{name}.log", more_logs=(tmp_path / "dockerd.log",))
+    assert [path.name for path in supervisor.logs] == ["supervisor.log", "dockerd.log"]
