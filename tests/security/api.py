@@ -41,7 +41,9 @@ def _routes(document: Json) -> Iterator[Route]:
     for path, operations in cast("dict[str, Json]", document["paths"]).items():
         for method, operation in operations.items():
             parameters: list[Json] = operation.get("parameters", [])
-            reference = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+            schema: Json = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            forms: list[Json] = [schema, *schema.get("anyOf", [])]  # a body that may be left out is one of two
+            reference = next((form["$ref"] for form in forms if "$ref" in form), "")
             fields: Json = document["components"]["schemas"].get(reference.rpartition("/")[2], {}).get("properties", {})
             yield Route(method.upper(), path, tuple(one["name"] for one in parameters if one["in"] == "query"), tuple(fields))
 

@@ -37,6 +37,7 @@ def good(stack: Stack) -> Iterator[tuple[httpx.Client, dict[str, Json]]]:
                 "/v1/credentials": credential,
                 "/v1/tasks": task,
                 "/v1/tasks/{task_id}/approve": {"tree_sha": "0" * 40},
+                "/v1/tasks/{task_id}/publish": {"tree_sha": "0" * 40, "credential_id": str(uuid.uuid4())},
             },
         )
 

@@ -9,11 +9,14 @@ import pytest
 
 from services.scheduler import repository
 from services.scheduler.deadlines import Rules
+from services.scheduler.housekeeping import rules
+from services.scheduler.settings import SchedulerSettings
 from services.scheduler.slots import Slots
 from shared.events import commands, facts
 from shared.events.envelope import AnyEnvelope
 from shared.events.ids import fresh
 from shared.events.values import TaskState
+from shared.store.pruning import Pruning
 from tests.integration.services.scheduler.replicas import World, all_goes_well, ended, outcomes, world
 from tests.servers.postgres import PostgresDatabase, PostgresServer
 from tests.unit.services.scheduler.messages import Script
@@ -260,7 +263,9 @@ async def test_what_no_replay_can_bring_back_is_forgotten_also_after_the_databas
         )
     async with world(database) as here:
         postgres.kill()
-        pruning = asyncio.create_task(here.replicas[0].overdue.run())
+        replica = here.replicas[0]
+        forgetting = Pruning(replica.database, "scheduler", rules(SchedulerSettings(), replica.ledger.inbox))
+        pruning = asyncio.create_task(forgetting.run())
         await asyncio.to_thread(postgres.restart)  # the loop meets a database that is not there
         async with asyncio.timeout(60), looking_into(database) as admin:
             while (kept := await admin.fetch("select message_id from scheduler.inbox")) != [("new",)]:

@@ -3,6 +3,8 @@ from pydantic import ValidationError
 
 from services.scheduler.deadlines import Rules
 from services.scheduler.settings import SchedulerSettings
+from shared.blobs.chunks import AGE_SECONDS
+from shared.events.values import BlobClass, Limits
 
 
 def test_every_duration_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +22,11 @@ def test_settings_are_bounded_and_frozen(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SCHEDULER_PUBLISH_SECONDS", "0")
     with pytest.raises(ValidationError):
         SchedulerSettings()
+
+
+def test_what_can_be_published_by_hand_is_still_stored() -> None:
+    """A blob lives for three of its class's four generations at least, and a run for a day at most."""
+    longest_run = Limits.model_fields["wall_seconds"].metadata
+    day = next(bound.le for bound in longest_run if hasattr(bound, "le"))
+    for blob_class in (BlobClass.WORKSPACE, BlobClass.RESULT):
+        assert Rules().kept_seconds + day <= AGE_SECONDS[blob_class] * 3 / 4
