@@ -44,7 +44,8 @@ WORLDS = {
         },
         (
             ("append", "a.win", "three\r\n"), ("touch", "b.win"), ("append", "c.txt", "more\r\n"), ("append", "d.id", "more\n"),
-            ("append", "e.wide", "m\0\n\0"), ("git", "stash", "--quiet"), ("git", "stash", "pop", "--quiet"), ("write", "new.win", "a\r\nb\n"),
+            ("append", "e.wide", "m\0\n\0"), ("git", "stash", "--quiet"), ("git", "stash", "pop", "--quiet"),
+            ("write", "new.win", "a\r\nb\n"),
         ),
     ),
     "names": World(
