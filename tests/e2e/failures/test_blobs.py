@@ -17,9 +17,8 @@ LOST = Row("failed", FailureClass.SETUP_FAILED, "blob_missing")
 
 
 @contextlib.contextmanager
-def frozen(stack: Stack, process: str) -> Generator[None]:
+def frozen(pid: int) -> Generator[None]:
     """The process does nothing meanwhile, and its messages wait."""
-    pid = stack.pid(process)
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -48,7 +47,7 @@ async def _expire(stack: Stack, stream: Stream) -> None:
 
 
 def test_a_snapshot_that_is_gone_before_the_run(stack: Stack, person: Person, project: str, repository: str, git_server: GitServer) -> None:
-    with frozen(stack, "runner"):
+    with frozen(stack.pid("runner")):
         task = person.task(project, "echo done > done.txt")
         person.until(task, "running")
         expire(stack, Stream.BLOB_WORKSPACE)
@@ -58,9 +57,10 @@ def test_a_snapshot_that_is_gone_before_the_run(stack: Stack, person: Person, pr
 def test_a_result_that_is_gone_before_it_is_published(
     stack: Stack, person: Person, project: str, repository: str, git_server: GitServer
 ) -> None:
-    task = person.task(project, "echo begun; sleep 2; echo done > done.txt")
+    git = stack.pid("git")  # to ask takes a moment, and the agent waits only for a short one
+    task = person.task(project, "echo begun; sleep 4; echo done > done.txt")
     next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["text"] == "begun")
-    with frozen(stack, "git"):
+    with frozen(git):
         person.until(task, "publishing")
         expire(stack, Stream.BLOB_RESULT)
     ended = ends(stack, person, task, LOST, Remote(git_server, repository))
