@@ -75,8 +75,9 @@ def copy(path: bytes, target: bytes) -> None:
 
 
 def chmod(path: bytes, mode: bytes) -> None:
-    """An octal mode."""
-    os.chmod(path, int(mode, 8))
+    """An octal mode for a file: of a directory that nobody can read, this program could not tell anything."""
+    if not os.path.isdir(path):
+        os.chmod(path, int(mode, 8))
 
 
 def link(path: bytes, target: bytes) -> None:
