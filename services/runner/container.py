@@ -6,17 +6,21 @@ tested from inside in tests/integration/services/runner/.
 
 from typing import Any
 
+from services.runner import attendant
 from services.runner.sandbox import SandboxSpec
 
 AGENT = "10001:10001"
 HARVEST = "10002:10002"
 WORKSPACE = "/workspace"
 DOOR = "/run/egress"
+SCRIPTS = "/usr/local/lib/async-code/"
+FIRST_PROCESSES = 2
+"""The init and the attendant, which are always there: when there are no more, no process of the agent lives."""
 
 MIB = 1024 * 1024
 _LABEL = "async-code."
 _OWN_PROCESSES = 16
-"""Beside the agent's: init, sleep, and the scripts that load and harvest."""
+"""Beside the agent's: init, attendant, and the scripts that load and harvest."""
 _OWN_FILES = 64 * MIB
 _AFTERLIFE_SECONDS = 1_800
 """A container whose runner died ends by itself this long after its run's time was over."""
@@ -65,7 +69,8 @@ def create_request(spec: SandboxSpec, image_id: str, container_labels: dict[str,
         # The first process is not the agent's, so the agent cannot end it; it ends by itself when nobody comes back for it.
         "User": HARVEST,
         "Entrypoint": ["/usr/bin/tini", "--"],
-        "Cmd": ["/bin/sleep", str(spec.limits.wall_seconds + _AFTERLIFE_SECONDS)],
+        "Cmd": attendant.command(spec.limits.wall_seconds + _AFTERLIFE_SECONDS),
+        "OpenStdin": True,  # and it stays open when whoever said a word goes
         "Env": [f"PATH={PATH}", "LANG=C.UTF-8"],
         "WorkingDir": "/",
         "Hostname": "sandbox",

@@ -17,8 +17,8 @@ import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from services.runner import container
-from services.runner.docker_stream import Endpoint, ExecStream
+from services.runner import attendant, container
+from services.runner.docker_stream import Endpoint, ProcessStream
 from services.runner.errors import (
     CheckoutFailed,
     EngineUnreachable,
@@ -39,7 +39,6 @@ log = structlog.get_logger()
 R = TypeVar("R")
 
 _SECCOMP = Path(__file__).with_name("seccomp.json")
-_SCRIPTS = "/usr/local/lib/async-code/"
 _STEP_SECONDS = 300
 """The longest a script of ours may take; a big repository loads and harvests in seconds."""
 _STOP_SECONDS = 20
@@ -171,17 +170,20 @@ class DockerSandbox:
 
     async def load(self, workspace: Path, base_sha: GitSha) -> None:
         """See Sandbox."""
-        steps = (("load", container.HARVEST, (), workspace), ("checkout", container.AGENT, (base_sha,), None))
-        for script, user, arguments, source in (*steps, ("keep-index", container.HARVEST, (), None)):
-            code, complaint = await self._script(user, script, *arguments, source=source)
-            if code != 0:
-                raise CheckoutFailed(f"{script} ended with {code}: {complaint}")
+        await self._loaded("load", self._attended("load", workspace))
+        await self._loaded("checkout", self._script(container.AGENT, "checkout", base_sha))
+        await self._loaded("keep-index", self._attended("keep-index"))
+
+    async def _loaded(self, step: str, doing: Awaitable[tuple[int, str]]) -> None:
+        code, complaint = await doing
+        if code != 0:
+            raise CheckoutFailed(f"{step} ended with {code}: {complaint}")
 
     async def run(self, program: Program, on_output: OnOutput) -> int:
         """See Sandbox."""
         environment = {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TERM": "dumb"} | dict(program.environment)
 
-        async def feed(stream: ExecStream) -> None:
+        async def feed(stream: ProcessStream) -> None:
             await stream.write(program.stdin)
             stream.end_input()
 
@@ -189,6 +191,8 @@ class DockerSandbox:
 
     async def stop_agent(self) -> None:
         """See Sandbox. Ending an agent that took every process there may be needs some more of them: so the limit is raised for that."""
+        if await self._is_alone():
+            return
         code, complaint = 0, ""
         async with _within(_STOP_SECONDS):
             for more in (0, *_MAKING_WAY):
@@ -217,7 +221,7 @@ class DockerSandbox:
             said.extend(data[:_KEPT_COMPLAINT_BYTES])
 
         async with _within(_STOP_SECONDS):
-            await self._execute(_Exec(container.HARVEST, (_SCRIPTS + "condition",)), _no_input, keep)
+            await self._execute(_Exec(container.HARVEST, (container.SCRIPTS + "condition",)), _no_input, keep)
         facts = [line.split() for line in bytes(said).decode(errors="replace").splitlines()]
 
         def count(name: str) -> int:
@@ -227,7 +231,7 @@ class DockerSandbox:
 
     async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
         """See Sandbox."""
-        code, complaint = await self._script(container.HARVEST, "harvest-room")
+        code, complaint = await self._attended("harvest-room")
         if code != 0:
             raise SandboxUnavailable(f"harvest-room ended with {code}: {complaint}")
         reader = HarvestReader(pack, self._spec.max_result_bytes)
@@ -243,6 +247,26 @@ class DockerSandbox:
         """See Sandbox."""
         await _remove(self._engine, self._id)
 
+    async def _is_alone(self) -> bool:
+        """Whether no process but the first ones is there: asking costs a twentieth of an exec. An engine that does not count says no."""
+        seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.stats(self._id, stream=False, one_shot=True)))
+        counted = seen.get("pids_stats", {}).get("current")
+        return counted == container.FIRST_PROCESSES
+
+    async def _attended(self, word: str, source: Path | None = None) -> tuple[int, str]:
+        """Lets the first process take a step: its exit code and the beginning of what it complained about."""
+        async with _within(_STEP_SECONDS):
+            stream = await ProcessStream.attach(self._engine.endpoint, self._id)
+            try:
+                await self._must_run(looks=1)  # after joining it: a process that ended before would leave us waiting for its start
+                answer = await attendant.asked(stream, word, source)
+            finally:
+                await stream.close()
+            if answer is None:
+                await self._must_run()
+                raise SandboxUnavailable(f"the first process did not answer: {word}")
+        return answer
+
     async def _script(
         self, user: str, script: str, *arguments: str, source: Path | None = None, output: Callable[[bytes], None] | None = None
     ) -> tuple[int, str]:
@@ -255,7 +279,7 @@ class DockerSandbox:
             elif len(complaint) < _KEPT_COMPLAINT_BYTES:
                 complaint.extend(data[:_KEPT_COMPLAINT_BYTES])
 
-        async def feed(stream: ExecStream) -> None:
+        async def feed(stream: ProcessStream) -> None:
             if source is not None:
                 with await asyncio.to_thread(source.open, "rb") as file:
                     while piece := await asyncio.to_thread(file.read, 1024 * 1024):
@@ -263,29 +287,30 @@ class DockerSandbox:
             stream.end_input()
 
         async with _within(_STEP_SECONDS):
-            code = await self._execute(_Exec(user, (_SCRIPTS + script, *arguments)), feed, sort)
+            code = await self._execute(_Exec(user, (container.SCRIPTS + script, *arguments)), feed, sort)
             if code in (_NOT_STARTED, _KILLED):
                 await self._must_run()
         return code, bytes(complaint).decode(errors="replace")
 
-    async def _must_run(self) -> None:
+    async def _must_run(self, looks: int = 10) -> None:
         """Raises SandboxGone when the container has died; the engine may notice a moment after its processes did."""
-        for _ in range(10):
+        for look in range(looks):
+            if look:
+                await asyncio.sleep(0.1)
             seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self._id)))
             if not seen["State"]["Running"]:
                 raise SandboxGone("the container does not run any more")
-            await asyncio.sleep(0.1)
 
     async def _execute(
         self,
         process: _Exec,
-        feed: Callable[[ExecStream], Awaitable[None]],
+        feed: Callable[[ProcessStream], Awaitable[None]],
         on_output: OnOutput,
     ) -> int:
         request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
         try:
             created = await self._engine.call(lambda api: api.exec_create(self._id, list(process.argv), **request))
-            stream = await ExecStream.start(self._engine.endpoint, str(created["Id"]))
+            stream = await ProcessStream.start(self._engine.endpoint, str(created["Id"]))
         except SandboxUnavailable:
             await self._must_run()
             raise
@@ -346,11 +371,11 @@ def _leftover(container_id: str, labels: dict[str, str]) -> Leftover:
     )
 
 
-async def _no_input(stream: ExecStream) -> None:
+async def _no_input(stream: ProcessStream) -> None:
     stream.end_input()
 
 
-async def _fed(feed: Callable[[ExecStream], Awaitable[None]], stream: ExecStream) -> None:
+async def _fed(feed: Callable[[ProcessStream], Awaitable[None]], stream: ProcessStream) -> None:
     with contextlib.suppress(ConnectionError):  # a program may end without reading its input
         await feed(stream)
 

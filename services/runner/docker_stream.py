@@ -1,7 +1,8 @@
-"""The engine's hijacked stream of an exec: its input and its two outputs over one socket, in asyncio.
+"""The engine's hijacked stream of an exec or of a container's first process: its input and its two outputs over one socket, in asyncio.
 
 Written out by hand because docker-py hands over the socket below a buffer that may already have eaten the first output. Engine API 1.41,
-`POST /exec/{id}/start`: after the response's head come frames of an 8-byte head (stream, 0, 0, 0, length) and their bytes.
+`POST /exec/{id}/start` and `POST /containers/{id}/attach`: after the response's head come frames of an 8-byte head (stream, 0, 0, 0,
+length) and their bytes.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ class Endpoint:
             raise EngineUnreachable(f"no Docker engine at {self.url}") from error
 
 
-class ExecStream:
-    """A running exec's input and output."""
+class ProcessStream:
+    """A running process's input and output."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -46,12 +47,20 @@ class ExecStream:
         self._left = 0
 
     @classmethod
-    async def start(cls, endpoint: Endpoint, exec_id: str) -> "ExecStream":
+    async def start(cls, endpoint: Endpoint, exec_id: str) -> "ProcessStream":
         """Starts a created exec. Raises SandboxGone when its container is, SandboxUnavailable when the engine refuses."""
+        return await cls._hijacked(endpoint, f"/exec/{exec_id}/start", json.dumps({"Detach": False, "Tty": False}).encode())
+
+    @classmethod
+    async def attach(cls, endpoint: Endpoint, container_id: str) -> "ProcessStream":
+        """Joins the first process of a running container. Raises as `start`."""
+        return await cls._hijacked(endpoint, f"/containers/{container_id}/attach?stream=1&stdin=1&stdout=1&stderr=1", b"")
+
+    @classmethod
+    async def _hijacked(cls, endpoint: Endpoint, path: str, body: bytes) -> "ProcessStream":
         reader, writer = await endpoint.connect()
-        body = json.dumps({"Detach": False, "Tty": False}).encode()
         head = (
-            f"POST /v1.41/exec/{exec_id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+            f"POST /v1.41{path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
             f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from services.runner import container
+from services.runner import attendant, container
 from services.runner.sandbox import SandboxSpec
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
@@ -29,7 +29,8 @@ def test_the_whole_request() -> None:
         "Image": "sha256:abc",
         "User": "10002:10002",
         "Entrypoint": ["/usr/bin/tini", "--"],
-        "Cmd": ["/bin/sleep", "2400"],
+        "Cmd": ["/bin/bash", "-c", attendant.SCRIPT, "attendant", "2400"],
+        "OpenStdin": True,
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
         "WorkingDir": "/",
         "Hostname": "sandbox",
