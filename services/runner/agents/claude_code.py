@@ -4,6 +4,7 @@ Its event stream is untrusted: what it runs can write into it. So it ended well 
 what it spent is what the door metered. Flags and traps: the agent's own documentation, and each was tried in a sandbox.
 """
 
+import json
 from typing import Any, cast
 
 from services.runner.agents import upstream
@@ -29,10 +30,21 @@ ENVIRONMENT = {
     "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{PORT}",
 }
 
+SETTINGS = {
+    "disableAllHooks": True,
+    "apiKeyHelper": "",
+    # A repository's own settings are read, and may set variables: these lead to the model and stand above them.
+    "env": {
+        "ANTHROPIC_BASE_URL": ENVIRONMENT["ANTHROPIC_BASE_URL"],
+        **dict.fromkeys(("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"), ""),
+    },
+}
+"""Above what a repository's settings say (seen: one sent the agent to another API, and ran a program of its own for a key)."""
+
 FLAGS = (
     *("-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
     # What a repository brings along must not run at start: its settings' hooks, its MCP servers. CLAUDE.md is still read.
-    *("--setting-sources", "user,project", "--strict-mcp-config", "--settings", '{"disableAllHooks":true}'),
+    *("--setting-sources", "user,project", "--strict-mcp-config", "--settings", json.dumps(SETTINGS)),
     # Both run on the vendor's servers, which would be a way out; the egress process refuses them as well.
     *("--disallowedTools", "WebSearch,WebFetch"),
 )
