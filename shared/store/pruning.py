@@ -24,7 +24,7 @@ BATCH: Final = 500
 EVERY: Final = timedelta(hours=1)
 
 _LOCK_SPACE = 0x7072756E  # "prun"
-_AGAIN_SECONDS = 30.0
+_AGAIN_SECONDS = 1.0
 _NAME = re.compile(r"[a-z_]+(\.[a-z_]+)?")
 
 
