@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,6 @@ import pytest
 from deploy.embedded.identity import Identity, belonging_to, sweep, working_below
 from deploy.embedded.state import Config
 from tests.integration.deploy.embedded.small_stack import CHECKOUT, SmallStack
-
-SECOND_START_SECONDS = 20.0
-"""It takes 3 s on an idle machine of 2 cores; the suite shares them."""
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +78,14 @@ def test_a_server_that_is_killed_comes_back(stack: SmallStack, server: str) -> N
     assert again["starts"] >= 2
 
 
-def test_a_killed_supervisor_leaves_no_process_and_the_next_start_is_quick(stack: SmallStack) -> None:
+def test_a_killed_supervisor_leaves_no_process_and_the_next_start_ends_what_is_left(stack: SmallStack) -> None:
     children = stack.identities()
     assert len(children) == 4
     stack.end(signal.SIGKILL)
     await_end(children)
     escaped = left_over(stack)
     assert escaped  # the dummy's child: the kernel's promise is for children alone
-    began = time.monotonic()
     stack.start()
-    assert time.monotonic() - began < SECOND_START_SECONDS
     assert not any(identity.alive() for identity in escaped)
     assert {identity.pid for identity in stack.identities()}.isdisjoint({child.pid for child in children})
 
