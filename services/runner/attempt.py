@@ -29,6 +29,7 @@ log = structlog.get_logger()
 _ENDING_SECONDS = 30
 _STOP_AGAIN_SECONDS = 0.5
 _DOOR_SECONDS = 10
+_LINES_AT_ONCE = 256
 _UNEXPLAINED = ("agent_exit", "agent_killed")
 
 
@@ -151,8 +152,12 @@ class Attempt:
         return exit_code
 
     async def _said(self, stream: Stream, lines: list[Line]) -> None:
-        events = [self._errors(line) if stream is Stream.STDERR else self._event(line) for line in lines]
-        await self._recorder.add(event for event in events if event is not None)
+        """A few lines at a time: one agent's flood must not hold up the leases of the others, nor its own."""
+        for begin in range(0, len(lines), _LINES_AT_ONCE):
+            some = lines[begin : begin + _LINES_AT_ONCE]
+            events = [self._errors(line) if stream is Stream.STDERR else self._event(line) for line in some]
+            await self._recorder.add(event for event in events if event is not None)
+            await asyncio.sleep(0)
 
     def _errors(self, line: Line) -> AgentEvent:
         return AgentEvent(kind="log", name="stderr", text=line.text[:MAX_TEXT], truncated=line.cut or len(line.text) > MAX_TEXT)

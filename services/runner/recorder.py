@@ -20,6 +20,7 @@ Publish = Callable[[bytes, str], Awaitable[int]]
 """Stores a payload under a message id; its sequence in OUT."""
 
 _WAITING = 256
+_CANCEL_AGAIN_SECONDS = 0.1
 _JOINED_CHARACTERS = 16 * 1024
 """Log lines that wait together travel together, up to this length."""
 
@@ -54,7 +55,9 @@ class Recorder:
     async def __aexit__(self, *about: object) -> None:
         if about[0] is None:
             await self.close()
-        self._writing.cancel()
+        while not self._writing.done():  # a cancel can be lost where an answer arrives in the same moment
+            self._writing.cancel()
+            await asyncio.wait({self._writing}, timeout=_CANCEL_AGAIN_SECONDS)
         self._file.close()
 
     async def add(self, events: Iterable[AgentEvent]) -> None:
