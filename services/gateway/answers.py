@@ -93,8 +93,8 @@ class Answers:
         """
         async with self._database.transaction(claims(question.owner)) as connection:
             stored = await queries.get(connection, question.owner, question.task_id)
-            if stored is not None and stored.progress.ended:
-                # The command may be here before the fact that the task was reopened, which stands before it in the bus, is folded.
+            if stored is not None:
+                # The question may be here before the facts that stand before it in the bus are folded: an end, or that it was reopened.
                 stored = await freshness.caught_up(self._read, question.owner, stored)
             if stored is None or stored.progress.ended:
                 raise Refused("not_found")
