@@ -12,7 +12,7 @@ from services.git.command import Git
 from services.git.diffs import Sizes
 from services.git.protected import Protection
 from services.git.takein import Taken
-from shared.events.changes import FileChange
+from tests.integration.fidelity.verdict import played
 from tests.integration.services.git.line import applied
 from tests.servers import git_objects
 from tests.servers.git_objects import Blob
@@ -57,28 +57,5 @@ async def _judge(git: Git, repository: Path, base: str, tree: str, changed: set[
     assert named == {name.decode("utf-8", "replace") for name in changed}
     for file in diff.document.files:
         if file.content == "text":
-            assert _played(file) == (file.after or "")
+            assert played(file) == (file.after or "")
     assert diff.additions == sum(line.startswith("+") for file in diff.document.files for hunk in file.hunks for line in hunk.lines)
-
-
-def _played(file: FileChange) -> str:
-    """`before` with the hunks applied. A change of type is two sections: all of the old goes, all of the new comes."""
-    if file.status == "type_changed":
-        return _new_side([line for hunk in file.hunks for line in hunk.lines])
-    old = (file.before or "").split("\n")
-    result, position = list[str](), 0
-    for hunk in file.hunks:
-        start = hunk.old_start - 1 if hunk.old_lines else hunk.old_start
-        result += [f"{line}\n" for line in old[position:start]]
-        position = start + hunk.old_lines
-        result.append(_new_side(list(hunk.lines)))
-    return "".join(result) + "\n".join(old[position:])
-
-
-def _new_side(lines: list[str]) -> str:
-    text = ""
-    for number, line in enumerate(lines):
-        if line.startswith((" ", "+")):
-            ends = number + 1 < len(lines) and lines[number + 1].startswith("\\")
-            text += line[1:] + ("" if ends else "\n")
-    return text
