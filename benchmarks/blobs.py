@@ -78,12 +78,16 @@ async def _put_bare(bus: Bus, ref: BlobRef, data: bytes) -> float:
         await asyncio.gather(
             *(
                 context.publish(  # pyright: ignore[reportUnknownMemberType]
-                    chunks.subject(ref, generation, index), data[index * chunks.CHUNK_BYTES :][: chunks.CHUNK_BYTES], stream=_STREAM
+                    chunks.subject(ref, generation, index), _chunk(data, index), stream=_STREAM
                 )
                 for index in range(first, min(first + _AT_ONCE, chunks.count(len(data))))
             )
         )
     return time.monotonic() - began
+
+
+def _chunk(data: bytes, index: int) -> bytes:
+    return data[index * chunks.CHUNK_BYTES : (index + 1) * chunks.CHUNK_BYTES]
 
 
 async def _get_bare(bus: Bus, ref: BlobRef) -> float:

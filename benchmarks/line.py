@@ -18,6 +18,8 @@ from typing import Any
 from benchmarks.figures import LOAD, Answer, Row, Say, load, median, milliseconds, ratio
 from cli import events
 from cli.client import Client
+from deploy.images import recipe
+from deploy.images.settings import ImageSettings
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
@@ -29,7 +31,7 @@ AT_ONCE = 5
 _BY_HAND_EVERY = 5
 _FILES = 40
 _SCRIPT = "date +%s.%N; echo changed > changed.txt; echo more >> file7.txt"
-_IMAGE = "async-code/shell:current"
+_IMAGE = recipe.tags(ImageSettings()).agents["shell"]
 _PHASES = (
     ("handed in → accepted", "sent", "accepted"),
     ("accepted → prepared", "accepted", "workspace.prepared.v1"),

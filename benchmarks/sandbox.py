@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.figures import LOAD, Answer, Row, Say, load, median, milliseconds, ratio
+from deploy.images import recipe
+from deploy.images.settings import ImageSettings
 from services.runner import container
 from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
 from services.runner.sandbox import Program, SandboxSpec, Stream
@@ -21,7 +23,7 @@ from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
 from tests.integration.services.runner.snapshots import Snapshot, repository, snapshot
 
-_IMAGE = "async-code/shell:current"
+_IMAGE = recipe.tags(ImageSettings()).agents["shell"]
 _DOCKER = "unix:///var/run/docker.sock"
 _SECCOMP = Path(container.__file__).with_name("seccomp.json")
 _MIB = 1024 * 1024

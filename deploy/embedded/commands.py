@@ -31,9 +31,11 @@ from deploy.embedded.disk import Disk, mib, shortage
 from deploy.embedded.install import App
 from deploy.embedded.progress import Outcome, follow
 from deploy.embedded.report import OK, STOPPED_CODE, Report, look, print_report
-from deploy.embedded.state import Config, Layout, default_root
+from deploy.embedded.state import Config, Layout, default_root, write_atomically
+from deploy.images import recipe
 from deploy.images.build import ensure_images
 from deploy.images.errors import ImageBuildError
+from deploy.images.settings import ImageSettings
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 180.0
@@ -108,8 +110,8 @@ def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     given = settings.remember(layout.settings)
     _look_for_room(layout, given)
     docker_engine.ensure(layout, given.get("DOCKER_HOST"))
-    if images:
-        ensure_images(lambda text: print(f"  {text}", file=sys.stderr))
+    wanted = ensure_images(lambda text: print(f"  {text}", file=sys.stderr)) if images else recipe.tags(ImageSettings()).agents
+    write_atomically(layout.images, json.dumps(wanted).encode())
     started = time.monotonic()
     app = install.install(CHECKOUT, Path(sys.prefix), layout.app)
     if foreground:

@@ -31,6 +31,8 @@ class Deployment:
     users: Mapping[str, User]
     app: App
     postgres: Binaries
+    images: Mapping[str, str]
+    """Agent → image. By content, so that another version's build on this host changes nothing under a running stack."""
 
     @property
     def nats_url(self) -> str:
@@ -227,6 +229,7 @@ def _runner(deployment: Deployment) -> Mapping[str, str]:
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
         "RUNNER_DEPLOYMENT": deployment.config.deployment,
+        "RUNNER_IMAGES": json.dumps(dict(deployment.images)),
         "DOCKER_HOST": deployment.settings.get("DOCKER_HOST", DOCKER_HOST),
         **{variable: deployment.settings[name] for variable, name in given.items() if name in deployment.settings},
     }

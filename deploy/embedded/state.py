@@ -48,6 +48,11 @@ class Layout:
         return self.root / "settings.env"
 
     @property
+    def images(self) -> Path:
+        """Agent → image, of the code that was started last."""
+        return self.root / "images.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the supervisor while it lives; its pid and start time stand in it."""
         return self.root / "supervisor.lock"
@@ -113,6 +118,10 @@ class Layout:
     def secret(self, owner: str, name: str) -> Path:
         """A file that `owner` alone may read."""
         return self.root / "secrets" / owner / name
+
+    def agent_images(self) -> Mapping[str, str]:
+        """What lies in `images`; nothing where no start has said it yet."""
+        return json.loads(self.images.read_text()) if self.images.exists() else {}
 
     def make(self, users: Mapping[str, User]) -> None:
         """Create the directories with their owners and modes; correct them where they differ."""

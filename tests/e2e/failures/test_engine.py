@@ -23,8 +23,8 @@ SCRIPT = "echo begun; sleep 4; echo done > done.txt"
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    ensure_images(lambda _: None, ["shell"])
-    with own_engine("async-code/shell:current") as engine, pytest.MonkeyPatch.context() as patch:
+    image = ensure_images(lambda _: None, ["shell"])["shell"]
+    with own_engine(image) as engine, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", engine.host)  # of the client by which tests look for what is left
         yield engine
 

@@ -51,6 +51,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Deployment:
         {**users, OPERATOR: User("root", 0, 0)},
         App(Path("/state/app/code"), Path("/state/app/venv")),
         Binaries(Path("/postgres")),
+        {"shell": "async-code/shell:0123"},
     )
 
 
@@ -95,6 +96,7 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
     assert egress["EGRESS_OPENAI_BASE_URL"] == "https://api.openai.com"
     assert egress["EGRESS_CA_BUNDLE"] == git["GIT_CA_BUNDLE"] == "/state/public/ca-bundle.pem"
     assert (runner["RUNNER_SLOTS"], runner["RUNNER_LEASE_TTL_SECONDS"], runner["RUNNER_RUNTIME"]) == ("3", "7", "runsc")
+    assert runner["RUNNER_IMAGES"] == '{"shell": "async-code/shell:0123"}'
     assert processes["gateway"].env["GATEWAY_MAX_LIMITS"] == '{"memory_mib": 8192}'
     assert auth["AUTH_SIGNUP_ENABLED"] == "true"
 
