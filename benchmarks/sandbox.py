@@ -16,7 +16,8 @@ from benchmarks.figures import LOAD, Answer, Row, Say, load, median, millisecond
 from deploy.images import recipe
 from deploy.images.settings import ImageSettings
 from services.runner import container
-from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.docker_engine import DockerEngine
+from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.sandbox import Program, SandboxSpec, Stream
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import structlog
 
 from services.runner import orphans
-from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.docker_engine import DockerEngine
+from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.doors import Egress, NullEgress
 from services.runner.egress_client import EgressClient
 from services.runner.handlers import StartRun

@@ -1,27 +1,23 @@
-"""Sandboxes as containers of a Docker engine: the only file that imports docker.
+"""Sandboxes as containers of a Docker engine.
 
-docker-py blocks, so its calls run in threads; output is streamed in asyncio (`docker_stream`). Nothing an agent wrote is ever unpacked,
-opened or run on this side, and no shell of the host takes part.
+Nothing an agent wrote is ever unpacked, opened or run on this side, and no shell of the host takes part.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import docker
-import requests
 import structlog
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from services.runner import attendant, container
-from services.runner.docker_stream import Endpoint, ProcessStream
+from services.runner.docker_engine import DockerEngine
+from services.runner.docker_stream import ProcessStream
 from services.runner.errors import (
     CheckoutFailed,
-    EngineUnreachable,
     ImageMissing,
     NestedRepository,
     ResultTooLarge,
@@ -36,7 +32,6 @@ from services.runner.sandbox import Condition, Harvest, Leftover, OnOutput, Prog
 from shared.events.ids import GitSha, RunId
 
 log = structlog.get_logger()
-R = TypeVar("R")
 
 _SECCOMP = Path(__file__).with_name("seccomp.json")
 _STEP_SECONDS = 300
@@ -44,13 +39,9 @@ _STEP_SECONDS = 300
 _STOP_SECONDS = 20
 _MAKING_WAY = (256, 1_024)
 """How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
-_ENGINE_SECONDS = 60
-_THREADS = 32
-"""Of their own: an engine that hangs must not hold up the files of other runs."""
 _KEPT_COMPLAINT_BYTES = 4_096
 _NOT_STARTED = 126
 _KILLED = 137
-_CONFLICT = 409
 _REFUSALS: dict[int, type[RunFailure]] = {10: NestedRepository, 11: WorkRefused, 12: ResultTooLarge, 13: SubmoduleContent}
 """Exit codes of deploy/images/base/lib/harvest."""
 
@@ -63,41 +54,6 @@ class _Exec:
     argv: tuple[str, ...]
     directory: str = "/"
     environment: dict[str, str] = field(default_factory=dict[str, str])
-
-
-class DockerEngine:
-    """docker-py, called in threads, with its errors in our words."""
-
-    def __init__(self, url: str) -> None:
-        self.endpoint = Endpoint(url)
-        self._url = url
-        self._client: Any = None
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
-
-    async def call(self, function: Callable[[Any], R]) -> R:
-        """Runs `function(api)` in a thread. Raises EngineUnreachable, SandboxGone (404), SandboxUnavailable (any other refusal)."""
-        if self._client is None:
-            _, writer = await self.endpoint.connect()  # docker-py leaks its socket when nobody listens
-            writer.close()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function)
-        except NotFound as error:
-            raise SandboxGone(str(error)) from error
-        except APIError as error:
-            raise SandboxUnavailable(str(error)) from error
-        except (DockerException, requests.RequestException) as error:
-            raise EngineUnreachable(f"no Docker engine at {self._url}") from error
-
-    def _called(self, function: Callable[[Any], R]) -> R:
-        if self._client is None:
-            self._client = cast("Any", docker).DockerClient(base_url=self._url, version="1.41", timeout=_ENGINE_SECONDS)
-        return function(self._client.api)
-
-    def close(self) -> None:
-        """Lets go of every connection."""
-        self._threads.shutdown()
-        if self._client is not None:
-            self._client.close()
 
 
 class DockerSandboxes:
@@ -117,13 +73,7 @@ class DockerSandboxes:
         spec = await self._fitted(spec)
         labels = container.labels(spec, self.deployment, self._runner_id)
         request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime)
-        starting = asyncio.create_task(self._engine.call(lambda api: _start(api, container.name(spec), request)))
-        try:
-            container_id = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with contextlib.suppress(Exception):  # the cancellation goes on; what could not be made needs no removal
-                await DockerSandbox(self._engine, await starting, image_id, spec).kill()
-            raise
+        container_id = await self._engine.start(container.name(spec), request)
         return DockerSandbox(self._engine, container_id, image_id, spec)
 
     async def _fitted(self, spec: SandboxSpec) -> SandboxSpec:
@@ -133,13 +83,7 @@ class DockerSandboxes:
         return replace(spec, limits=spec.limits.model_copy(update={"cpus": min(spec.limits.cpus, float(self._cpus))}))
 
     async def _image(self, image: str) -> str:
-        def inspect(api: Any) -> str | None:
-            try:
-                return str(api.inspect_image(image)["Id"])
-            except ImageNotFound:
-                return None
-
-        found = await self._engine.call(inspect)
+        found = await self._engine.image_id(image)
         if found is None:
             raise ImageMissing(f"the image {image} is not on this Docker host")
         return found
@@ -152,7 +96,7 @@ class DockerSandboxes:
 
     async def remove(self, leftover: Leftover) -> None:
         """See SandboxFactory."""
-        await _remove(self._engine, leftover.container_id)
+        await self._engine.remove(leftover.container_id)
 
     async def ready(self) -> None:
         """See SandboxFactory."""
@@ -204,14 +148,9 @@ class DockerSandbox:
         raise SandboxUnavailable(f"the agent's processes live on ({code}): {complaint}")
 
     async def _allow_processes(self, limit: int) -> None:
-        """docker-py knows no way to change this limit."""
-
-        def update(api: Any) -> None:
-            answer = api.post(f"{api.base_url}/v1.41/containers/{self._id}/update", json={"PidsLimit": limit}, timeout=_ENGINE_SECONDS)
-            if not answer.ok:  # stopping is tried all the same, and says what is wrong
-                log.warning("limit_not_raised", run_id=self._spec.run_id, status=answer.status_code)
-
-        await self._engine.call(update)
+        status = await self._engine.limit_processes(self._id, limit)
+        if status != HTTPStatus.OK:  # stopping is tried all the same, and says what is wrong
+            log.warning("limit_not_raised", run_id=self._spec.run_id, status=status)
 
     async def condition(self) -> Condition:
         """See Sandbox."""
@@ -245,7 +184,7 @@ class DockerSandbox:
 
     async def kill(self) -> None:
         """See Sandbox."""
-        await _remove(self._engine, self._id)
+        await self._engine.remove(self._id)
 
     async def _is_alone(self) -> bool:
         """Whether no process but the first ones is there: asking costs a twentieth of an exec. An engine that does not count says no."""
@@ -333,32 +272,6 @@ class DockerSandbox:
                 return _KILLED if seen["ExitCode"] is None else int(seen["ExitCode"])
             await asyncio.sleep(0.05)
         raise SandboxUnavailable("the exec goes on after its output ended")
-
-
-def _start(api: Any, name: str, request: dict[str, Any]) -> str:
-    container_id = str(api.create_container_from_config(request, name)["Id"])
-    try:
-        api.start(container_id)
-    except BaseException:
-        with contextlib.suppress(DockerException):  # what is raised is why it did not start
-            api.remove_container(container_id, force=True, v=True)
-        raise
-    return container_id
-
-
-async def _remove(engine: DockerEngine, container_id: str) -> None:
-    def remove(api: Any) -> None:
-        try:
-            api.remove_container(container_id, force=True, v=True)
-        except NotFound:
-            return
-        except APIError as error:
-            if error.status_code != _CONFLICT:  # the engine is removing it already
-                raise
-            with contextlib.suppress(NotFound):
-                api.wait(container_id, timeout=_STOP_SECONDS, condition="removed")
-
-    await engine.call(remove)
 
 
 def _leftover(container_id: str, labels: dict[str, str]) -> Leftover:

@@ -60,7 +60,7 @@ def _imports(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("docker", {"services/runner/docker_sandbox.py", "deploy/images"}),
+        ("docker", {"services/runner/docker_engine.py", "deploy/images"}),
         ("git", {"services/git"}),
         ("supabase", {"services/gateway"}),
     ],

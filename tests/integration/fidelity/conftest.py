@@ -7,7 +7,8 @@ import pytest
 import uvloop
 
 from deploy.images.build import ensure_images
-from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.docker_engine import DockerEngine
+from services.runner.docker_sandbox import DockerSandboxes
 from tests.integration.fidelity.workshop import Workshop
 from tests.servers.git import GitServer
 

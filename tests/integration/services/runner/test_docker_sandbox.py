@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from services.runner import container
-from services.runner.docker_sandbox import DockerEngine, DockerSandboxes
+from services.runner.docker_engine import DockerEngine
+from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.errors import EngineUnreachable, ImageMissing, SandboxGone, SandboxUnavailable
 from services.runner.sandbox import Program, Sandbox, SandboxSpec
 from shared.events.values import Limits

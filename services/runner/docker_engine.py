@@ -1,0 +1,117 @@
+"""The Docker engine, called in asyncio: the only file of the services that imports docker.
+
+docker-py blocks, so its calls run in threads of their own; its errors come out in the runner's words.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from services.runner.docker_stream import Endpoint
+from services.runner.errors import EngineUnreachable, SandboxGone, SandboxUnavailable
+
+R = TypeVar("R")
+
+_ENGINE_SECONDS = 60
+_THREADS = 32
+"""Of their own: an engine that hangs must not hold up the files of other runs."""
+_REMOVAL_SECONDS = 20
+_CONFLICT = 409
+
+
+class DockerEngine:
+    """docker-py, called in threads, with its errors in our words."""
+
+    def __init__(self, url: str) -> None:
+        self.endpoint = Endpoint(url)
+        self._url = url
+        self._client: Any = None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+
+    async def call(self, function: Callable[[Any], R]) -> R:
+        """Runs `function(api)` in a thread. Raises EngineUnreachable, SandboxGone (404), SandboxUnavailable (any other refusal)."""
+        if self._client is None:
+            _, writer = await self.endpoint.connect()  # docker-py leaks its socket when nobody listens
+            writer.close()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function)
+        except NotFound as error:
+            raise SandboxGone(str(error)) from error
+        except APIError as error:
+            raise SandboxUnavailable(str(error)) from error
+        except (DockerException, requests.RequestException) as error:
+            raise EngineUnreachable(f"no Docker engine at {self._url}") from error
+
+    def _called(self, function: Callable[[Any], R]) -> R:
+        if self._client is None:
+            self._client = cast("Any", docker).DockerClient(base_url=self._url, version="1.41", timeout=_ENGINE_SECONDS)
+        return function(self._client.api)
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self._threads.shutdown()
+        if self._client is not None:
+            self._client.close()
+
+    async def image_id(self, image: str) -> str | None:
+        """The image by content; None where this host does not have it."""
+
+        def inspect(api: Any) -> str | None:
+            try:
+                return str(api.inspect_image(image)["Id"])
+            except ImageNotFound:
+                return None
+
+        return await self.call(inspect)
+
+    async def start(self, name: str, request: dict[str, Any]) -> str:
+        """A container made by this request and started: its id. What does not start is not left behind, also where the caller gives up."""
+        starting = asyncio.create_task(self.call(lambda api: _start(api, name, request)))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # the cancellation goes on; what could not be made needs no removal
+                await self.remove(await starting)
+            raise
+
+    async def remove(self, container_id: str) -> None:
+        """Ends and removes a container; one that is gone already is as good."""
+        await self.call(lambda api: _remove(api, container_id))
+
+    async def limit_processes(self, container_id: str, limit: int) -> int:
+        """Changes how many there may be, for which docker-py knows no way; the engine's status."""
+
+        def update(api: Any) -> int:
+            url = f"{api.base_url}/v1.41/containers/{container_id}/update"
+            return int(api.post(url, json={"PidsLimit": limit}, timeout=_ENGINE_SECONDS).status_code)
+
+        return await self.call(update)
+
+
+def _start(api: Any, name: str, request: dict[str, Any]) -> str:
+    container_id = str(api.create_container_from_config(request, name)["Id"])
+    try:
+        api.start(container_id)
+    except BaseException:
+        with contextlib.suppress(DockerException):  # what is raised is why it did not start
+            api.remove_container(container_id, force=True, v=True)
+        raise
+    return container_id
+
+
+def _remove(api: Any, container_id: str) -> None:
+    try:
+        api.remove_container(container_id, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != _CONFLICT:  # the engine is removing it already
+            raise
+        with contextlib.suppress(NotFound):
+            api.wait(container_id, timeout=_REMOVAL_SECONDS, condition="removed")
