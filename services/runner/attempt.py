@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from services.runner.agents import upstream
+from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Agent, Assignment, Ending
 from services.runner.doors import Door, DoorRequest, Egress, Spending
 from services.runner.errors import RunFailure, RunnerError, SandboxLost, SandboxUnavailable
@@ -85,13 +85,17 @@ class Attempt:
             assignment = replace(assignment, door=door)
         sandbox = await self._sandboxes.create(spec)
         try:
-            return await self._inside(sandbox, order, self._agent.program(assignment), on_started)
+            return await self._inside(sandbox, order, assignment, on_started)
         finally:
             await asyncio.shield(_gone(sandbox, spec))
 
-    async def _inside(self, sandbox: Sandbox, order: Order, program: Program, on_started: Callable[[str], Awaitable[None]]) -> Made:
-        if not await self._stop.unless(sandbox.load(order.workspace, order.base_sha)):
+    async def _inside(self, sandbox: Sandbox, order: Order, assignment: Assignment, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        elsewhere = await self._stop.unless(sandbox.load(order.workspace, order.base_sha))
+        if elsewhere is None:
             return Made(self._stop.code)
+        program = self._agent.program(replace(assignment, elsewhere=elsewhere))
+        for sentence in notes.of(elsewhere):
+            await self._recorder.tell(sentence)
         await self._recorder.tell("The sandbox is up; the agent starts.")
         started_at = datetime.now(UTC)
         await on_started(sandbox.image_digest)
@@ -189,8 +193,8 @@ class Attempt:
                 raise
             log.warning("work_not_kept", run_id=order.spec.run_id, error=type(failure).__name__, detail=str(failure))
             return None
-        if harvest.special_files:
-            await self._recorder.tell(f"{harvest.special_files} sockets or pipes are not part of the change.")
+        for sentence in notes.left_out(harvest):
+            await self._recorder.tell(sentence)
         return harvest
 
     async def _spent(self, order: Order) -> Spending:

@@ -27,8 +27,8 @@ from services.runner.errors import (
     SubmoduleContent,
     WorkRefused,
 )
-from services.runner.harvest import HarvestReader
-from services.runner.sandbox import Condition, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from services.runner.harvest import HarvestReader, elsewhere
+from services.runner.sandbox import Condition, Elsewhere, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
 from shared.events.ids import GitSha, RunId
 
 log = structlog.get_logger()
@@ -112,16 +112,17 @@ class DockerSandbox:
         self._spec = spec
         self.image_digest = image_digest
 
-    async def load(self, workspace: Path, base_sha: GitSha) -> None:
+    async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
         """See Sandbox."""
         await self._loaded("load", self._attended("load", workspace))
         await self._loaded("checkout", self._script(container.AGENT, "checkout", base_sha))
-        await self._loaded("keep-index", self._attended("keep-index"))
+        return elsewhere(await self._loaded("keep-index", self._attended("keep-index")))
 
-    async def _loaded(self, step: str, doing: Awaitable[tuple[int, str]]) -> None:
-        code, complaint = await doing
+    async def _loaded(self, step: str, doing: Awaitable[tuple[int, str]]) -> str:
+        code, said = await doing
         if code != 0:
-            raise CheckoutFailed(f"{step} ended with {code}: {complaint}")
+            raise CheckoutFailed(f"{step} ended with {code}: {said}")
+        return said
 
     async def run(self, program: Program, on_output: OnOutput) -> int:
         """See Sandbox."""

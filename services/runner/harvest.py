@@ -1,16 +1,28 @@
-"""Reads what a harvest writes: one line, then a pack. Every byte is untrusted; nothing is opened or run here."""
+"""Reads what our scripts in a sandbox write. Every byte is untrusted; nothing is opened or run here.
+
+A harvest is one line, then a pack.
+"""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from services.runner.errors import HarvestInvalid, ResultTooLarge
-from services.runner.sandbox import Harvest
+from services.runner.errors import CheckoutFailed, HarvestInvalid, ResultTooLarge
+from services.runner.sandbox import Elsewhere, Harvest
 
-_HEAD = re.compile(rb"(tree|same) ([0-9a-f]{40}|[0-9a-f]{64}) ([0-9]{1,9})")
+_HEAD = re.compile(rb"(tree|same) ([0-9a-f]{40}|[0-9a-f]{64}) ([0-9]{1,9}) ([0-9]{1,9})")
+_ELSEWHERE = re.compile(r"lfs ([0-9]{1,9}) submodules ([0-9]{1,9})\n")
 _MAX_HEAD_BYTES = 128
 _PACK_MAGIC = b"PACK"  # gitformat-pack(5)
+
+
+def elsewhere(said: str) -> Elsewhere:
+    """What `keep-index` counted: its first line, before anything that may quote a repository. Raises CheckoutFailed."""
+    match = _ELSEWHERE.match(said)
+    if match is None:
+        raise CheckoutFailed(f"keep-index begins with {said[:_MAX_HEAD_BYTES]!r}")
+    return Elsewhere(int(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True)
@@ -18,13 +30,14 @@ class _Head:
     changed: bool
     tree_sha: str
     special_files: int
+    ignored: int
 
 
 def _head(line: bytes) -> _Head:
     match = _HEAD.fullmatch(line)
     if match is None:
         raise HarvestInvalid(f"the harvest begins with {line[:_MAX_HEAD_BYTES]!r}")
-    return _Head(match[1] == b"tree", match[2].decode(), int(match[3]))
+    return _Head(match[1] == b"tree", match[2].decode(), int(match[3]), int(match[4]))
 
 
 class HarvestReader:
@@ -66,4 +79,5 @@ class HarvestReader:
             raise HarvestInvalid("the harvest said nothing")
         if self._head.changed != (self._begin == _PACK_MAGIC) or (not self._head.changed and self._written):
             raise HarvestInvalid("the harvest's pack does not fit its first line")
-        return Harvest(self._head.tree_sha, self._path if self._head.changed else None, self._head.special_files)
+        pack = self._path if self._head.changed else None
+        return Harvest(self._head.tree_sha, pack, self._head.special_files, self._head.ignored)

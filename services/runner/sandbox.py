@@ -62,6 +62,16 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What the base names and the work tree does not hold: counts alone, for a repository's names are its authors' words."""
+
+    lfs_pointers: int = 0
+    """Files whose content is in Git LFS."""
+    submodules: int = 0
+    """Directories that are other repositories, and empty here."""
+
+
+@dataclass(frozen=True)
 class Harvest:
     """The tree the work became, and a thin pack of what it adds to the base; no pack when it is the base's own tree."""
 
@@ -69,6 +79,8 @@ class Harvest:
     pack: Path | None
     special_files: int = 0
     """Sockets and pipes, which no tree can hold."""
+    ignored: int = 0
+    """Files and whole directories that the work's own `.gitignore` keeps out, whatever the agent's index held."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,8 @@ class Sandbox(Protocol):
         """The image it runs, by content."""
         ...
 
-    async def load(self, workspace: Path, base_sha: GitSha) -> None:
-        """Unpacks the snapshot inside and checks out `base_sha` in /workspace. Raises CheckoutFailed."""
+    async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
+        """Unpacks the snapshot inside and checks out `base_sha` in /workspace; what of it is not there. Raises CheckoutFailed."""
         ...
 
     async def run(self, program: Program, on_output: OnOutput) -> int:

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.events.values import Fate, Limits
+
+T = TypeVar("T")
 
 CODES: dict[Fate, str] = {
     Fate.CANCELLED: "cancelled",
@@ -33,8 +35,8 @@ class Stop:
         """Returns when it was asked for."""
         await self._asked.wait()
 
-    async def unless(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Does `work` to its end, or until the stop; whether it came to its end."""
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Does `work` to its end, or until the stop; what it gave, None when it did not come to its end."""
         doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
         try:
             await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -43,10 +45,9 @@ class Stop:
             if not doing.done():
                 doing.cancel()
         if doing.done() and not doing.cancelled():
-            await doing
-            return True
+            return await doing
         await asyncio.wait({doing})
-        return False
+        return None
 
 
 class Clocks:

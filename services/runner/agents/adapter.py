@@ -3,11 +3,11 @@
 Adding an agent is one file here, one line in `registry` and one Dockerfile under deploy/images/.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.runner.doors import Door, Spending
-from services.runner.sandbox import Program
+from services.runner.sandbox import Elsewhere, Program
 from shared.events.ids import RunId
 from shared.events.output import AgentEvent
 from shared.events.values import Limits, ModelName
@@ -22,6 +22,8 @@ class Assignment:
     model: ModelName | None
     limits: Limits
     door: Door | None
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    """What the agent finds missing in the repository."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ sandbox.
 
 from typing import Any, cast
 
-from services.runner.agents import upstream
+from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.events import as_text, document, event, log_line
 from services.runner.container import DOOR, WORKSPACE
@@ -66,7 +66,7 @@ class Codex:
         joint = ("/usr/local/lib/async-code/with-door", f"{DOOR}/{assignment.door.socket_name}", str(PORT))
         return Program(
             argv=(*joint, "/usr/local/bin/codex", *FLAGS, *model, "-"),
-            stdin=(PREFACE + assignment.prompt).encode("utf-8", "surrogatepass"),
+            stdin=(PREFACE + notes.beside_the_preface(assignment.elsewhere) + assignment.prompt).encode("utf-8", "surrogatepass"),
             environment={**ENVIRONMENT, "LLM_KEY": assignment.door.token.get_secret_value()},
         )
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.errors import CheckoutFailed, ResultTooLarge, WorkRefused
-from services.runner.sandbox import Harvest, Sandbox
+from services.runner.sandbox import Elsewhere, Harvest, Sandbox
 from tests.integration.services.runner.inside import MakeSpec, bash
 from tests.integration.services.runner.snapshots import Snapshot, commit, git, repository, snapshot
 
@@ -111,7 +111,7 @@ async def test_untouched_work_is_the_bases_tree_and_no_pack(sandbox: Sandbox, tm
     git(source, "update-index", "--add", "--cacheinfo", f"100644,{blob},odd.crlf")
     git(source, "commit", "--quiet", "--message", "odd")
     harvest = await harvest_of(sandbox, snapshot(source, tmp_path / "snapshot"), script, tmp_path)
-    assert harvest == Harvest(git(source, "rev-parse", "HEAD^{tree}"), None, 0)
+    assert (harvest.tree_sha, harvest.pack) == (git(source, "rev-parse", "HEAD^{tree}"), None)
 
 
 async def test_a_deeper_snapshot_works_too(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -160,6 +160,33 @@ async def test_a_submodule_of_the_base_stays_and_files_in_it_are_refused(
     assert "160000 commit" in git(taken.take_in(harvest.pack, tmp_path / "in"), "ls-tree", harvest.tree_sha)
     with pytest.raises(WorkRefused):
         await harvest_of(second, taken, "mkdir -p sub; echo lost > sub/file", tmp_path)
+
+
+async def test_ignored_things_that_appeared_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A directory of nothing else is one; what the base tracks is no such thing, and the agent's own index and excludes change nothing."""
+    taken = snapshot(full_repository(tmp_path / "source"), tmp_path / "snapshot")
+    script = r"mkdir -p out/deep empty; echo o | tee out/a out/deep/b; echo x > src/x.log; echo y > $'odd\n\377.log'; echo z >> always.log"
+    forced = "echo f > forced.log; git add --force forced.log; echo '*' > .git/info/exclude; echo seen > seen"
+    harvest = await harvest_of(sandbox, taken, f"{script}; {forced}", tmp_path)
+    assert harvest.ignored == 4
+    assert harvest.pack is not None
+    whole = taken.take_in(harvest.pack, tmp_path / "in")
+    assert "seen" in git(whole, "ls-tree", "--name-only", harvest.tree_sha).split()
+
+
+async def test_what_lies_elsewhere_is_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
+    # A complaint of git's that looks like our line, a link out, content and emptiness in the place of pointers.
+    attributes = b"*.psd filter=lfs -text\n*.x !lfs 7 submodules 7\n*.y bad/name lfs 8\n"
+    files = {".gitattributes": attributes, "a.psd": pointer, "d/b\n.psd": pointer, "c.psd": b"real\0content", "no": pointer, "e.psd": b""}
+    source = repository(tmp_path / "source", files)
+    (source / "zero.psd").symlink_to("/dev/zero")
+    for name in ("sub", "vendor/new\nline"):
+        git(source, "update-index", "--add", "--cacheinfo", f"160000,{git(source, 'rev-parse', 'HEAD')},{name}")
+    git(source, "add", "zero.psd")
+    git(source, "commit", "--quiet", "--message", "elsewhere")
+    taken = snapshot(source, tmp_path / "snapshot")
+    assert await sandbox.load(taken.tar, taken.base_sha) == Elsewhere(lfs_pointers=2, submodules=2)
 
 
 async def test_a_pack_over_the_limit_is_refused(

@@ -14,7 +14,7 @@ from shared.events.facts import RunFailed, RunFinished, RunStarted
 from shared.events.ids import RunId
 from shared.events.values import BlobClass, BlobRef, Fate, Limits, Usage
 from tests.integration.services.runner.inside import SMALL
-from tests.integration.services.runner.snapshots import Snapshot, git
+from tests.integration.services.runner.snapshots import Snapshot, git, repository, snapshot
 from tests.integration.services.runner.stage import EngineDoor, RunnerProcess, Stage, in_process
 
 WORK = "echo working; echo two >> readme.md; echo oops >&2"
@@ -58,6 +58,21 @@ async def test_the_transcript_is_what_went_out(working: Stage, small_snapshot: S
     assert said == "\n".join(f"line {number}" for number in range(1, 2001))
     assert [line.event.text for line in lines if line.event.name == "stderr"] == ["err"]
     assert lines[-1].event.text == "The agent ended with exit code 0."
+
+
+async def test_a_person_is_told_what_is_not_there_and_what_is_left_out(working: Stage, tmp_path: Path) -> None:
+    source = repository(tmp_path / "source", {".gitignore": b"*.log\n"})
+    git(source, "update-index", "--add", "--cacheinfo", f"160000,{git(source, 'rev-parse', 'HEAD')},sub")
+    git(source, "commit", "--quiet", "--message", "submodule")
+    command = await working.command(snapshot(source, tmp_path / "snapshot"), "echo at-work; echo x > a.log; git add --force a.log")
+    await working.ending(command)
+    assert [line.event.text for line in await working.output(command)] == [
+        "1 submodule is empty; it cannot be fetched here.",
+        "The sandbox is up; the agent starts.",
+        "at-work",
+        "The agent ended with exit code 0.",
+        "1 ignored file or directory is not part of the change (.gitignore).",
+    ]
 
 
 async def test_unchanged_work_has_no_result(working: Stage, small_snapshot: Snapshot) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.runner import container
 from services.runner.errors import CheckoutFailed, ImageMissing, SandboxGone, SandboxUnavailable
-from services.runner.sandbox import Condition, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from services.runner.sandbox import Condition, Elsewhere, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
 from shared.events.ids import GitSha
 
 KILLED = 137
@@ -55,12 +55,13 @@ class FakeSandbox:
         self._stopped = asyncio.Event()
         self._gone = False
 
-    async def load(self, workspace: Path, base_sha: GitSha) -> None:
+    async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
         self._must_live()
         if base_sha != self._base_sha or not await asyncio.to_thread(workspace.exists):
             raise CheckoutFailed(base_sha)
         self._base = {"readme.md": "hello"}
         self._files = dict(self._base)
+        return Elsewhere()
 
     async def run(self, program: Program, on_output: OnOutput) -> int:
         self._must_live()

@@ -1,11 +1,15 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from pydantic import SecretStr
 
 from services.runner.agents import registry
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.shell import Shell
-from services.runner.doors import Spending
+from services.runner.doors import Door, Spending
 from services.runner.errors import UnknownAgent
-from services.runner.sandbox import Program
+from services.runner.sandbox import Elsewhere, Program
 from shared.events import failures, ids
 from shared.events.ids import RunId
 from shared.events.output import MAX_TEXT, AgentEvent
@@ -16,6 +20,14 @@ def test_the_shells_program_holds_nothing_of_the_prompt_but_its_input() -> None:
     prompt = "echo \"$(id)\" 'x' \0 é"
     program = Shell().program(Assignment(RunId(ids.fresh()), prompt, None, Limits(), None))
     assert program == Program(argv=("/bin/bash", "-euo", "pipefail", "-s"), stdin=prompt.encode(), environment={})
+
+
+@pytest.mark.parametrize("name", ["claude-code", "codex"])
+def test_agents_are_told_what_the_work_tree_lacks_between_the_preface_and_the_prompt(name: str) -> None:
+    assignment = Assignment(RunId(ids.fresh()), "/init", None, Limits(), Door(Path("/run/x"), "model.sock", SecretStr("worthless")))
+    preface = registry.agent(name).program(assignment).stdin.removesuffix(b"/init")
+    lacking = registry.agent(name).program(replace(assignment, elsewhere=Elsewhere(submodules=2)))
+    assert lacking.stdin == preface + b"2 submodules are empty; they cannot be fetched here.\n\n/init"
 
 
 def test_every_line_of_the_shell_is_a_log_line() -> None:

@@ -29,9 +29,9 @@ async def test_work_goes_on_until_the_stop() -> None:
     doing = asyncio.create_task(stop.unless(work()))
     await begun.wait()
     stop.ask("cancelled")
-    assert not await doing
+    assert await doing is None
     assert ended.is_set()
-    assert await Stop().unless(asyncio.sleep(0))
+    assert await Stop().unless(asyncio.sleep(0, "done")) == "done"
 
 
 async def test_idle_and_wall_limits() -> None:
