@@ -140,6 +140,8 @@ class RunCheckpointed(Fact):
     run_id: RunId
     fence: Fence
     checkpoint: BlobRef
+    usage: Usage = Usage()
+    """What the attempt had spent by then."""
 
 
 class RunFinished(Fact):
