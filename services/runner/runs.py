@@ -38,7 +38,7 @@ from shared.events.facts import EgressRefused, RunFailed, RunFinished, RunStarte
 from shared.events.failures import failure
 from shared.events.ids import OwnerId, TaskId
 from shared.events.payload import Fact
-from shared.events.questions import AskRunInput
+from shared.events.questions import AskRunInput, RunInput
 from shared.events.values import BlobClass, BlobRef
 
 log = structlog.get_logger()
@@ -143,7 +143,7 @@ class Run:
 
     async def _recorded(self) -> AnyEnvelope:
         agent = registry.agent(self._command.agent)
-        order = self._order(agent, await self._prompt())
+        order = self._order(agent, await self._input())
         await self._fetch(order.workspace)
         transcript = self._room / "transcript.jsonl"
         settings = self._with.settings
@@ -171,7 +171,7 @@ class Run:
             await recorder.close()
             raise
 
-    def _order(self, agent: Agent, prompt: str) -> Order:
+    def _order(self, agent: Agent, told: RunInput) -> Order:
         command, settings, owner, task = self._command, self._with.settings, OwnerId(self._envelope.owner), TaskId(self._envelope.task)
         spec = SandboxSpec(
             run_id=command.run_id,
@@ -185,7 +185,15 @@ class Run:
         )
         return Order(
             spec=spec,
-            assignment=Assignment(command.run_id, prompt, command.model, command.limits, None),
+            assignment=Assignment(
+                command.run_id,
+                told.prompt,
+                command.model,
+                command.limits,
+                None,
+                options=command.agent_options,
+                system_prompt=told.system_prompt,
+            ),
             door_request=DoorRequest(
                 command.run_id,
                 self._lease.fence,
@@ -201,10 +209,10 @@ class Run:
             pack=self._room / "result.pack",
         )
 
-    async def _prompt(self) -> str:
+    async def _input(self) -> RunInput:
         question = AskRunInput(owner=OwnerId(self._envelope.owner), task_id=TaskId(self._envelope.task), run_id=self._command.run_id)
         try:
-            return (await self._with.bus.ask(question)).prompt
+            return await self._with.bus.ask(question)
         except Refused as error:
             raise PromptLost(f"the gateway refused: {error.reason}") from error
 

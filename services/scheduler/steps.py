@@ -42,6 +42,7 @@ def _command(task: Task) -> Command:
             run_id=run_id,
             agent=order.agent,
             model=order.model,
+            agent_options=order.agent_options,
             limits=order.limits,
             base_sha=base_sha,
             workspace=workspace,

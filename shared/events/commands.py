@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared.events.ids import GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Command
-from shared.events.values import AgentName, BlobRef, CredentialRef, Limits, ModelName, PublishPolicy
+from shared.events.values import AgentName, AgentOptions, BlobRef, CredentialRef, Limits, ModelName, PublishPolicy
 
 
 class SchedulerSubmit(Command):
@@ -18,11 +18,14 @@ class SchedulerSubmit(Command):
     repository_id: RepositoryId
     agent: AgentName
     model: ModelName | None = None
+    agent_options: AgentOptions = AgentOptions()
     limits: Limits = Limits()
     publish_policy: PublishPolicy = PublishPolicy.AUTO
     credentials: tuple[CredentialRef, ...] = ()
     prompt_digest: Sha256
     """SHA-256 over a random salt and the prompt; the salt is erased with the prompt."""
+    system_prompt_digest: Sha256 | None = None
+    """Likewise of what a person adds to the agent's system prompt; None where nobody adds anything."""
 
 
 class SchedulerCancel(Command):
@@ -76,6 +79,7 @@ class RunnerStart(Command):
     turn: Annotated[int, Field(ge=1)] = 1
     agent: AgentName
     model: ModelName | None = None
+    agent_options: AgentOptions = AgentOptions()
     limits: Limits
     base_sha: GitSha
     workspace: BlobRef

@@ -31,6 +31,8 @@ class RunInput(Value):
     """What the agent is told."""
 
     prompt: str
+    system_prompt: str = ""
+    """What a person adds to the agent's own system prompt."""
 
 
 class AskRunInput(Question[RunInput]):

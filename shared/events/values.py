@@ -101,6 +101,32 @@ AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}$")]
 
 
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,31}$")]
+
+
+class Effort(StrEnum):
+    """How hard a model thinks; each agent knows some of these."""
+
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
+
+
+class AgentOptions(Value):
+    """How an agent works, in closed vocabularies: which options, efforts and tools it knows is checked where the task is handed in.
+
+    What a person writes for an agent is no option: it stays in the gateway, with the prompt.
+    """
+
+    effort: Effort | None = None
+    """None: the agent's own."""
+    allowed_tools: Annotated[tuple[ToolName, ...], Field(max_length=32)] | None = None
+    """The only tools the model is offered; None: all the agent has."""
+
+
 class Limits(Value):
     """What one run may use. Ceilings are the operator's; these are the bounds of the message."""
 

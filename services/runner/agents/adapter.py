@@ -10,12 +10,12 @@ from services.runner.doors import Door, Spending
 from services.runner.sandbox import Elsewhere, Program
 from shared.events.ids import RunId
 from shared.events.output import AgentEvent
-from shared.events.values import Limits, ModelName
+from shared.events.values import AgentOptions, Limits, ModelName
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one attempt is told. The prompt is a person's; the door is None for an agent without a model."""
+    """What one attempt is told. Prompt and system prompt are a person's; the door is None for an agent without a model."""
 
     run_id: RunId
     prompt: str
@@ -24,6 +24,9 @@ class Assignment:
     door: Door | None
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     """What the agent finds missing in the repository."""
+    options: AgentOptions = field(default_factory=AgentOptions)
+    system_prompt: str = ""
+    """What is added to the agent's own."""
 
 
 @dataclass(frozen=True)

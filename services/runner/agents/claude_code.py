@@ -7,23 +7,20 @@ what it spent is what the door metered. Flags and traps: the agent's own documen
 import json
 from typing import Any, cast
 
-from services.runner.agents import notes, upstream
+from services.runner.agents import behind_door
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.events import as_text, document, event, log_line
-from services.runner.container import DOOR
 from services.runner.sandbox import Program
 from shared.events.output import AgentEvent
 
 PORT = 8080
-_SIGNALLED = 128
-_KILLS = (_SIGNALLED + 9, _SIGNALLED + 15)
+SYSTEM_PROMPT = f"{behind_door.HOME}/system-prompt.md"
 
 PREFACE = "Work on this task in the repository in the current directory. Leave the result in the files; it is taken from there.\n\n"
 """Stands before every prompt: one that begins with `/` would otherwise run as a command of the agent."""
 
 ENVIRONMENT = {
-    "HOME": "/home/agent",
-    "CLAUDE_CONFIG_DIR": "/home/agent/.claude",
+    "CLAUDE_CONFIG_DIR": f"{behind_door.HOME}/.claude",
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_MAX_RETRIES": "4",
@@ -59,15 +56,15 @@ class ClaudeCode:
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""
-        if assignment.door is None:
-            raise ValueError("claude-code needs a door")
-        model = ("--model", assignment.model) if assignment.model else ()
         limits = ("--max-turns", str(assignment.limits.max_turns), "--max-budget-usd", str(assignment.limits.max_cost_usd))
-        joint = ("/usr/local/lib/async-code/with-door", f"{DOOR}/{assignment.door.socket_name}", str(PORT))
-        return Program(
-            argv=(*joint, "/usr/local/bin/claude", *FLAGS, *limits, *model),
-            stdin=(PREFACE + notes.beside_the_preface(assignment.elsewhere) + assignment.prompt).encode("utf-8", "surrogatepass"),
-            environment={**ENVIRONMENT, "ANTHROPIC_API_KEY": assignment.door.token.get_secret_value()},
+        return behind_door.program(
+            assignment,
+            ("/usr/local/bin/claude", *FLAGS, *limits, *_options(assignment)),
+            port=PORT,
+            token="ANTHROPIC_API_KEY",  # noqa: S106 - a variable's name
+            environment=ENVIRONMENT,
+            preface=PREFACE,
+            file=behind_door.File(SYSTEM_PROMPT, assignment.system_prompt),
         )
 
     def parse(self, line: str) -> AgentEvent | None:
@@ -85,19 +82,21 @@ class ClaudeCode:
 
     def verdict(self, ending: Ending) -> str | None:
         """See Agent."""
-        result = ending.last.name if ending.last is not None and ending.last.kind == "result" else ""
-        if ending.exit_code == 0 and result == "success":
-            return None  # also where its last response used the budget up: nothing was refused any more
-        if ending.spending.exhausted:
-            return "budget_exceeded"
-        if result in _SUBTYPES:
-            return _SUBTYPES[result]
-        if ending.exit_code in _KILLS:
-            return "agent_killed"
-        return upstream.failure_of(ending.spending) or "agent_exit"
+        return behind_door.verdict(ending, _SUBTYPES)
 
 
 _SUBTYPES = {"error_max_turns": "agent_max_turns", "error_max_budget_usd": "budget_exceeded"}
+
+
+def _options(assignment: Assignment) -> tuple[str, ...]:
+    chosen = assignment.options
+    return (
+        *(("--model", assignment.model) if assignment.model else ()),
+        *(("--effort", chosen.effort.value) if chosen.effort else ()),
+        # Not --allowedTools: where permissions are off, it keeps nothing away.
+        *(("--tools", ",".join(chosen.allowed_tools)) if chosen.allowed_tools is not None else ()),
+        *(("--append-system-prompt-file", SYSTEM_PROMPT) if assignment.system_prompt else ()),
+    )
 
 
 def _subtype(said: dict[str, Any]) -> str:

@@ -5,19 +5,17 @@ what it spent is what the door metered. Every error exits with 1, so why it ende
 sandbox.
 """
 
+import json
 from typing import Any, cast
 
-from services.runner.agents import notes, upstream
+from services.runner.agents import behind_door
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.events import as_text, document, event, log_line
-from services.runner.container import DOOR, WORKSPACE
+from services.runner.container import WORKSPACE
 from services.runner.sandbox import Program
 from shared.events.output import AgentEvent
 
 PORT = 8081
-_SIGNALLED = 128
-_KILLS = (_SIGNALLED + 9, _SIGNALLED + 15)
-TURNS_USED_UP = "turns_used_up"
 
 PREFACE = (
     "Work on this task in the repository in the current directory. Leave the result in the files; it is taken from there. "
@@ -25,7 +23,7 @@ PREFACE = (
 )
 """Stands before every prompt, so that none is read as anything else. Codex reads AGENTS.md by itself only where it trusts a repository."""
 
-ENVIRONMENT = {"HOME": "/home/agent", "CODEX_HOME": "/home/agent/.codex"}
+ENVIRONMENT = {"CODEX_HOME": f"{behind_door.HOME}/.codex"}
 
 _PROVIDER = f'{{name="door",base_url="http://127.0.0.1:{PORT}/v1",env_key="LLM_KEY",wire_api="responses",request_max_retries=3,stream_max_retries=3}}'
 
@@ -60,14 +58,17 @@ class Codex:
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""
-        if assignment.door is None:
-            raise ValueError("codex needs a door")
+        effort = assignment.options.effort
         model = ("--model", assignment.model) if assignment.model else ()
-        joint = ("/usr/local/lib/async-code/with-door", f"{DOOR}/{assignment.door.socket_name}", str(PORT))
-        return Program(
-            argv=(*joint, "/usr/local/bin/codex", *FLAGS, *model, "-"),
-            stdin=(PREFACE + notes.beside_the_preface(assignment.elsewhere) + assignment.prompt).encode("utf-8", "surrogatepass"),
-            environment={**ENVIRONMENT, "LLM_KEY": assignment.door.token.get_secret_value()},
+        thinking = ("-c", f'model_reasoning_effort="{effort.value}"') if effort else ()
+        return behind_door.program(
+            assignment,
+            ("/usr/local/bin/codex", *FLAGS, *model, *thinking, "-"),
+            port=PORT,
+            token="LLM_KEY",  # noqa: S106 - a variable's name
+            environment=ENVIRONMENT,
+            preface=PREFACE,
+            file=behind_door.File(f"{ENVIRONMENT['CODEX_HOME']}/config.toml", _configured(assignment.system_prompt)),
         )
 
     def parse(self, line: str) -> AgentEvent | None:
@@ -86,16 +87,12 @@ class Codex:
 
     def verdict(self, ending: Ending) -> str | None:
         """See Agent."""
-        result = ending.last.name if ending.last is not None and ending.last.kind == "result" else ""
-        if ending.exit_code == 0 and result == "success":
-            return None  # also where its last response used the budget up: nothing was refused any more
-        if ending.spending.exhausted:
-            return "budget_exceeded"
-        if any(refused.reason == TURNS_USED_UP for refused in ending.spending.refusals):
-            return "agent_max_turns"
-        if ending.exit_code in _KILLS:
-            return "agent_killed"
-        return upstream.failure_of(ending.spending) or "agent_exit"
+        return behind_door.verdict(ending, {})
+
+
+def _configured(system_prompt: str) -> str:
+    """Its configuration with this text as the developer's. A JSON string is a TOML string, but for this one control character."""
+    return f"developer_instructions = {json.dumps(system_prompt, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
 
 
 def _of_the_run(said: dict[str, Any]) -> AgentEvent | None:
