@@ -69,6 +69,10 @@ class ResultTooLarge(RunFailure):
     CODE = "result_too_large"
 
 
+class CheckpointRefused(RunnerError):
+    """A checkpoint cannot be taken, or cannot be gone on from: the run does without."""
+
+
 class StorageFull(RunFailure):
     """The blob store had no room for what came out, however long it was waited for."""
 

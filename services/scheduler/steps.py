@@ -47,6 +47,7 @@ def _command(task: Task) -> Command:
             base_sha=base_sha,
             workspace=workspace,
             credential=task.credential(Purpose.MODEL_KEY),
+            resume=task.checkpoint,
         )
     made = known(task.run_result)
     return GitPublish(

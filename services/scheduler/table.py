@@ -59,7 +59,6 @@ _KNOWN = "the task was submitted before"
 _NOTHING_HELD = "no change is held"
 _NOT_QUEUED = "only a queued task takes a slot"
 _NO_STEP = "no command of ours is out"
-_CHECKPOINT = "the next attempt finds its checkpoint itself"
 _UNUSED = "no task enters this state yet"
 
 
@@ -119,8 +118,8 @@ TABLE: Final[Mapping[State, Row]] = {
     ),
     TaskState.RUNNING: _row(
         {_Cancel: to.cancel_run, _Lost: to.step_given_up, DeadlinePassed: to.step_overdue},
-        {facts.RunStarted: to.run_started, facts.RunFinished: to.run_finished, facts.RunFailed: to.run_failed},
-        _because(_CHECKPOINT, facts.RunCheckpointed),
+        {facts.RunStarted: to.run_started, facts.RunCheckpointed: to.run_checkpointed},
+        {facts.RunFinished: to.run_finished, facts.RunFailed: to.run_failed},
         _because(_KNOWN, _Submit),
         _because(_OVER, *_WORKSPACE),
         _because(_BEFORE, *_CHANGE),

@@ -77,6 +77,9 @@ class Task(Value):
     fate: Fate | None = None
     """What was written to the bucket `fate`; once written it stays."""
     run_result: RunResult | None = None
+    checkpoint: BlobRef | None = None
+    """The newest one of the run: where another attempt, or another run after it, goes on."""
+    checkpointed_at: datetime | None = None
 
     change_prepared: bool = False
     approved: bool = False

@@ -152,6 +152,15 @@ def run_started(task: Task, message: Envelope[facts.RunStarted], moment: Moment)
     return Decision(changed(attempt, deadline_at=deadlines.of_attempt(task, moment.now, moment.rules)))
 
 
+def run_checkpointed(task: Task, message: Envelope[facts.RunCheckpointed], _moment: Moment) -> Decision:
+    """The run can go on from here: the newest checkpoint is kept, for its next attempt or the run after it."""
+    if reason := _not_this_attempt(task, message.data.run_id, message.data.fence):
+        return ignore(task, reason)
+    if task.checkpointed_at is not None and message.time <= task.checkpointed_at:
+        return ignore(task, "a newer checkpoint is known")
+    return Decision(changed(task, checkpoint=message.data.checkpoint, checkpointed_at=message.time))
+
+
 def run_finished(task: Task, message: Envelope[facts.RunFinished], moment: Moment) -> Decision:
     """The agent ended well: publish what it made, if it made anything. The first of the highest fence counts."""
     finished = message.data

@@ -84,6 +84,8 @@ class RunnerStart(Command):
     base_sha: GitSha
     workspace: BlobRef
     credential: CredentialRef | None = None
+    resume: BlobRef | None = None
+    """A checkpoint to go on from, of this run or of one before it. A newer one of this run counts before it."""
 
 
 class GitPublish(Command):

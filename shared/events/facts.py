@@ -140,8 +140,9 @@ class RunCheckpointed(Fact):
     run_id: RunId
     fence: Fence
     checkpoint: BlobRef
+    """The manifest, which names the others."""
     usage: Usage = Usage()
-    """What the attempt had spent by then."""
+    """What the attempt had spent by then. What attempts before it had stands in the manifest."""
 
 
 class RunFinished(Fact):

@@ -54,6 +54,10 @@ class RunId(_Id):
     """One run of an agent for a task."""
 
 
+class SessionId(_Id):
+    """A conversation that an agent can go on with."""
+
+
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 GitSha = Annotated[str, StringConstraints(pattern=GIT_SHA_PATTERN)]
 

@@ -1,7 +1,7 @@
 """Typed factories for everything that can be said to the scheduler about one task."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from services.scheduler.task import Task
 from shared.events import commands, facts
@@ -83,8 +83,11 @@ class Script:
             facts.RunStarted(run_id=run or self.run, fence=fence, runner_id="r1", image_digest="sha256:1"), cause, source="runner"
         )
 
-    def checkpointed(self, cause: str | None, fence: int = 1) -> AnyEnvelope:
-        return self.say(facts.RunCheckpointed(run_id=self.run, fence=fence, checkpoint=blob(BlobClass.CHECKPOINT)), cause, source="runner")
+    def checkpointed(
+        self, cause: str | None, fence: int = 1, digit: str = "1", *, after_seconds: float = 0, run: RunId | None = None
+    ) -> AnyEnvelope:
+        taken = facts.RunCheckpointed(run_id=run or self.run, fence=fence, checkpoint=blob(BlobClass.CHECKPOINT, digit))
+        return self.say(taken, cause, source="runner").model_copy(update={"time": NOW + timedelta(seconds=after_seconds)})
 
     def finished(
         self, cause: str | None, fence: int = 1, *, changed: bool = True, run: RunId | None = None, base: str = BASE

@@ -8,9 +8,9 @@ from services.scheduler.decision import DeadlinePassed, SlotFree
 from services.scheduler.transitions import EARLIER_FAILED, NOT_AWAITED, OTHER_RUN, STALE_FENCE
 from shared.events import commands, facts
 from shared.events.ids import RunId, fresh
-from shared.events.values import Fate, Outcome, PublishPolicy, Purpose, TaskState
+from shared.events.values import BlobClass, Fate, Outcome, PublishPolicy, Purpose, TaskState
 from tests.unit.services.scheduler.life import Life, awaiting_approval, preparing, publishing, running, started
-from tests.unit.services.scheduler.messages import COMMIT, OTHER_TREE, TREE, Script
+from tests.unit.services.scheduler.messages import COMMIT, OTHER_TREE, TREE, Script, blob
 
 
 def test_a_whole_life_says_each_state_once_and_sends_each_command_once() -> None:
@@ -113,6 +113,18 @@ def test_a_higher_fence_is_another_attempt_and_too_many_are_a_lost_runner() -> N
     life.hear(life.script.started(life.step, 9))
     assert life.state is TaskState.FAILED
     assert [fate.fate for fate in life.fates] == [Fate.INTERRUPTED]
+
+
+def test_a_run_is_sent_again_with_its_newest_checkpoint() -> None:
+    life = started(fence=7)
+    life.hear(life.script.checkpointed(life.step, 7, "2", after_seconds=2))
+    assert life.hear(life.script.checkpointed(life.step, 7, "1", after_seconds=1)).reason == "a newer checkpoint is known"
+    assert life.hear(life.script.checkpointed(life.step, 6, "3", after_seconds=3)).reason == STALE_FENCE
+    assert life.hear(life.script.checkpointed(life.step, 7, "4", after_seconds=4, run=RunId(fresh()))).reason == OTHER_RUN
+    life.hear(life.script.lost(life.step, "runner.start.v1"))
+    again = life.said[-1].data
+    assert isinstance(again, commands.RunnerStart)
+    assert again.resume == blob(BlobClass.CHECKPOINT, "2")
 
 
 def test_the_first_finished_of_the_highest_fence_counts() -> None:
