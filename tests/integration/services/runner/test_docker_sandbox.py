@@ -90,15 +90,6 @@ async def test_hardening_as_seen_from_inside(sandbox: Sandbox) -> None:
         pytest.param("dmesg", id="kernel log"),
         pytest.param("echo x > /proc/sys/kernel/core_pattern", id="sysctl"),
         pytest.param("echo x > /base/repo.git/x || cp /bin/true /base/true", id="write to the snapshot"),
-        pytest.param("python3 -c 'import socket; socket.create_connection((\"172.17.0.1\", 22), 2)'", id="bridge address"),
-        pytest.param("python3 -c 'import socket; socket.create_connection((\"169.254.169.254\", 80), 2)'", id="metadata address"),
-        pytest.param("python3 -c 'import socket; socket.socket(40, 1)'", id="vsock"),
-        pytest.param("python3 -c 'import socket; socket.socket(2, 2, 1)'", id="ping socket"),
-        pytest.param("python3 -c 'import socket; socket.socket(16, 3, 12)'", id="netfilter netlink"),
-        pytest.param("python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(425, 1, 0) < 0)'", id="io_uring"),
-        pytest.param("python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(447, 0) < 0)'", id="memfd_secret"),
-        pytest.param("python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) < 0)'", id="ptrace"),
-        pytest.param("python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(250, 0, 0) < 0)'", id="keyctl"),
     ],
 )
 async def test_a_way_out_is_closed(sandbox: Sandbox, attempt: str) -> None:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from services.runner import seccomp
 
 PROFILE = Path(seccomp.__file__).with_name("seccomp.json")
@@ -29,10 +31,23 @@ def test_everything_unnamed_is_refused_and_there_is_one_calling_convention() -> 
     assert profile["architectures"] == ["SCMP_ARCH_X86_64"]
 
 
-def test_sockets_are_never_allowed_without_a_condition() -> None:
-    rules = [rule for rule in seccomp.profile()["syscalls"] if "socket" in rule["names"] or "clone" in rule["names"]]
+@pytest.mark.parametrize("call", ["socket", "socketpair", "clone", "ioctl", "prctl", "mknod", "mknodat", "seccomp", "personality"])
+def test_what_is_many_calls_in_one_is_never_allowed_without_a_condition(call: str) -> None:
+    rules = [rule for rule in seccomp.profile()["syscalls"] if call in rule["names"]]
     assert rules
     assert all(rule["args"] for rule in rules)
+
+
+def test_conditions_on_numbers_of_32_bits_look_at_no_more() -> None:
+    """The kernel ignores the upper half of such an argument: a filter that compares it is passed by setting a bit there."""
+    rules = [rule for rule in seccomp.profile()["syscalls"] if {"ioctl", "prctl"} & set(rule["names"])]
+    assert {(argument["op"], argument["value"]) for rule in rules for argument in rule["args"]} == {("SCMP_CMP_MASKED_EQ", 0xFFFFFFFF)}
+
+
+@pytest.mark.parametrize("request_number", [0x5412, 0x541C, 0x5423, 0x541D], ids=["TIOCSTI", "TIOCLINUX", "TIOCSETD", "TIOCCONS"])
+def test_dangerous_requests_to_terminals_are_no_part_of_any_range(request_number: int) -> None:
+    requests = {rule["args"][0]["valueTwo"] for rule in seccomp.profile()["syscalls"] if rule["names"] == ["ioctl"]}
+    assert request_number not in requests
 
 
 def test_no_call_is_allowed_twice() -> None:

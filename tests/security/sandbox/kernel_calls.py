@@ -1,0 +1,163 @@
+"""Kernel calls, tried by number: arch/x86/entry/syscalls/syscall_64.tbl of Linux."""
+
+from tests.security.sandbox.probes import REFUSED, Group, Probe, calls
+
+_NEW = {
+    "user": 0x10000000,
+    "mount": 0x20000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
+    "cgroup": 0x02000000,
+}
+"""CLONE_NEW…, linux/sched.h."""
+_PROTECTED_MEMORY = 0x40000000
+
+GROUP = Group(
+    "Kernel calls",
+    (
+        calls(
+            "io_uring",
+            "a second way into the kernel that no filter sees; years of holes",
+            io_uring_setup=(425, 1, "@page"),
+            io_uring_enter=426,
+            io_uring_register=427,
+        ),
+        calls(
+            "other processes' memory",
+            "reads and changes what another process of the same user holds",
+            ptrace=(101, 0, 0, 0, 0),
+            process_vm_readv=310,
+            process_vm_writev=311,
+            pidfd_getfd=438,
+            kcmp=312,
+            process_madvise=440,
+            process_mrelease=448,
+            move_pages=279,
+            migrate_pages=256,
+        ),
+        calls("BPF", "programs that run in the kernel", bpf=(321, 5, "@page", 120)),
+        calls("kernel keyrings", "not in any namespace: keys of others", add_key=248, request_key=249, keyctl=(250, 0, -3, 0)),
+        calls("userfaultfd", "stops the kernel in the middle of a copy: makes races certain", userfaultfd=323),
+        calls("secret memory", "memory the kernel itself cannot look into", memfd_secret=(447, 0)),
+        calls(
+            "mounts",
+            "another file system over a checked path; old parsers in the kernel",
+            REFUSED | {"ENOSYS"},  # runc answers so for numbers that its libseccomp does not know
+            mount=(165, "@text:none", "@text:/tmp", "@text:tmpfs", 0, 0),
+            umount2=(166, "@text:/workspace", 2),
+            pivot_root=155,
+            chroot=(161, "@text:/tmp"),
+            fsopen=(430, "@text:tmpfs", 0),
+            fsconfig=431,
+            fsmount=432,
+            fspick=433,
+            open_tree=(428, -100, "@text:/", 1),
+            move_mount=429,
+            mount_setattr=442,
+            statmount=457,
+            listmount=458,
+        ),
+        Probe(
+            "new namespaces",
+            "root in a user namespace reaches kernel code that was written for root alone",
+            {f"unshare {kind}": ("call", 272, flag) for kind, flag in _NEW.items()}
+            | {"unshare time": ("call", 272, 0x80)}
+            | {f"clone {kind}": ("clone", flag) for kind, flag in _NEW.items()}
+            | {"setns": ("call", 308, "@file:/proc/self/ns/net", 0)},
+        ),
+        calls(
+            "clone3",
+            "its flags lie in memory that no filter reads; ENOSYS makes libc use clone",
+            frozenset({"ENOSYS"}),
+            clone3=(435, "@page", 88),
+        ),
+        Probe(
+            "32-bit and x32 calls",
+            "other numbers for the same calls: past a filter that knows one list",
+            {"int 0x80": ("machine_code", "b814000000cd80c3"), "x32": ("call", _PROTECTED_MEMORY + 39)},
+            frozenset({"SIGSYS"}),
+        ),
+        calls("performance counters", "reads timing of others; a long list of holes", perf_event_open=(298, "@page", 0, -1, -1, 0)),
+        calls(
+            "another kernel, modules",
+            "code in the kernel",
+            kexec_load=246,
+            kexec_file_load=320,
+            init_module=175,
+            finit_module=313,
+            delete_module=176,
+        ),
+        calls(
+            "files by handle",
+            "opens any file of a disk past its directories (CVE-2014-3519, Shocker)",
+            name_to_handle_at=(303, -100, "@text:/etc/passwd", "@page", "@page", 0),
+            open_by_handle_at=304,
+        ),
+        calls(
+            "the machine's settings",
+            "clock, swap, host name, accounting, quotas, ports: no namespace keeps them apart, or no program needs them",
+            settimeofday=164,
+            clock_settime=227,
+            adjtimex=(159, "@page"),
+            clock_adjtime=(305, 0, "@page"),
+            swapon=167,
+            swapoff=168,
+            reboot=169,
+            sethostname=(170, "@text:x", 1),
+            setdomainname=(171, "@text:x", 1),
+            acct=163,
+            iopl=(172, 3),
+            ioperm=173,
+            quotactl=179,
+            quotactl_fd=443,
+            syslog=(103, 3, "@page", 64),
+            vhangup=153,
+            fanotify_init=300,
+        ),
+        calls(
+            "old and rare calls",
+            "little tested kernel code",
+            modify_ldt=(154, 0, "@page", 16),
+            io_setup=(206, 1, "@page"),
+            vmsplice=278,
+            mq_open=(240, "@text:x", 0x42, 0o600, 0),
+            mbind=237,
+            set_mempolicy=238,
+            remap_file_pages=216,
+            lookup_dcookie=212,
+            ustat=(136, 1, "@page"),
+            sysfs=(139, 3),
+        ),
+        calls(
+            "changing how a program is run",
+            "switches randomness of addresses off, makes data executable",
+            personality=(135, 0x0040000),
+            read_implies_exec=(135, 0x0400000),
+        ),
+        Probe(
+            "terminals' dangerous requests",
+            "types into a terminal (CVE-2017-5226), loads line disciplines into the kernel",
+            {"TIOCSTI": ("terminal", 0x5412), "TIOCLINUX": ("terminal", 0x541C), "TIOCSETD": ("terminal", 0x5423)},
+        ),
+        calls(
+            "settings of a process",
+            "prctl: where its memory lies, whether its clock is read, calls handed to itself",
+            set_mm=(157, 35, 1, 0, 0, 0),
+            set_tsc=(157, 26, 1, 0, 0, 0),
+            syscall_user_dispatch=(157, 59, 0, 0, 0, 0),
+        ),
+        calls("filters that answer for the kernel", "a listener decides other processes' calls", seccomp_listener=(317, 1, 8, "@page")),
+        Probe(
+            "device nodes",
+            "the machine's memory and disks",
+            {"memory": ("make_device", "char", 1, 1), "disk": ("make_device", "block", 254, 0)},
+        ),
+        Probe(
+            "every call that the filter does not name",
+            "what no program needs is no way in; each is called with zeros",
+            {"all": ("sweep",)},
+        ),
+    ),
+)
