@@ -74,6 +74,10 @@ class Client:
             time.sleep(pause)
         return self.post(path, body, headers)
 
+    def patch(self, path: str, body: Json) -> Json:
+        """PATCH with a JSON document."""
+        return self.request("PATCH", path, body=body)
+
     def delete(self, path: str) -> None:
         """DELETE a resource."""
         self.request("DELETE", path)

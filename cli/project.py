@@ -18,6 +18,18 @@ repositories = typer.Typer(no_args_is_help=True, help="Repositories of a project
 ProjectOption = Annotated[str, typer.Option("--project", "-p", help="The project's name or id.")]
 
 
+AllowOption = Annotated[
+    str | None,
+    typer.Option(help="Whose packages its sandboxes may read, comma-separated: pip, npm, cargo, go, debian; `none` for nobody's."),
+]
+
+
+def allowed(text: str) -> list[str]:
+    """The list that `--allow` names. Which names there are is the server's to say."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return [] if names == ["none"] else names
+
+
 @projects.command("create", epilog=examples("project create web", 'project create web --policy ask --protect "deploy/**"'))
 def create_project(
     name: Annotated[str, typer.Argument(help="What you call it.")],
@@ -25,15 +37,34 @@ def create_project(
     protect: Annotated[
         list[str] | None, typer.Option(help="A path pattern whose changes wait for you, beside what CI runs; may be repeated.")
     ] = None,
+    allow: AllowOption = None,
     json_flag: JsonFlag = False,
 ) -> None:
     """Make a project."""
-    made = current().client.post("/v1/projects", {"name": name, "publish_policy": policy, "protected_paths": protect or []})
+    wanted: Json = {"name": name, "publish_policy": policy, "protected_paths": protect or []}
+    made = current().client.post("/v1/projects", wanted | ({"allow_packages": allowed(allow)} if allow is not None else {}))
     if machine(json_flag):
         printing.document(made)
     else:
         printing.say(f"Project {line(made['name'])} is there: {line(made['id'])}")
         printing.say(f"Next: ./async-code repository add https://… --project {quote(line(made['name']))}")
+
+
+@projects.command("set", epilog=examples("project set web --allow pip,npm", "project set web --allow none"))
+def set_project(
+    name: Annotated[str, typer.Argument(help="Its name or id.")],
+    allow: AllowOption = None,
+    json_flag: JsonFlag = False,
+) -> None:
+    """Change what a project's tasks are allowed, from the next one on."""
+    client = current().client
+    project = named(client, "/v1/projects", name, "project")
+    changed = client.patch(f"/v1/projects/{project['id']}", {} if allow is None else {"allow_packages": allowed(allow)})
+    if machine(json_flag):
+        printing.document(changed)
+    else:
+        packages = ", ".join(line(ecosystem) for ecosystem in changed["allow_packages"]) or "nobody's"
+        printing.say(f"Project {line(changed['name'])}: its sandboxes may read packages of: {packages}")
 
 
 @projects.command("list", epilog=examples("project list", "project list --json"))

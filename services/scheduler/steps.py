@@ -48,6 +48,7 @@ def _command(task: Task) -> Command:
             workspace=workspace,
             credential=task.credential(Purpose.MODEL_KEY),
             resume=task.checkpoint,
+            packages=order.packages,
         )
     made = known(task.run_result)
     return GitPublish(

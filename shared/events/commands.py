@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared.events.ids import GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Command
-from shared.events.values import AgentName, AgentOptions, BlobRef, CredentialRef, Limits, ModelName, PublishPolicy
+from shared.events.values import AgentName, AgentOptions, BlobRef, CredentialRef, Ecosystem, Limits, ModelName, PublishPolicy
 
 
 class SchedulerSubmit(Command):
@@ -26,6 +26,8 @@ class SchedulerSubmit(Command):
     """SHA-256 over a random salt and the prompt; the salt is erased with the prompt."""
     system_prompt_digest: Sha256 | None = None
     """Likewise of what a person adds to the agent's system prompt; None where nobody adds anything."""
+    packages: tuple[Ecosystem, ...] = ()
+    """The families of packages that the sandbox may read, as the project allows when the task is handed in."""
 
 
 class SchedulerCancel(Command):
@@ -86,6 +88,8 @@ class RunnerStart(Command):
     credential: CredentialRef | None = None
     resume: BlobRef | None = None
     """A checkpoint to go on from, of this run or of one before it. A newer one of this run counts before it."""
+    packages: tuple[Ecosystem, ...] = ()
+    """The families of packages that the sandbox may read through its door."""
 
 
 class GitPublish(Command):

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Fact
-from shared.events.values import BlobRef, Kept, Outcome, Purpose, Usage
+from shared.events.values import BlobRef, Ecosystem, Kept, Outcome, Purpose, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -247,6 +247,14 @@ class ProjectCreated(Fact):
     project_id: ProjectId
 
 
+class ProjectChanged(Fact):
+    """A person changed what a project's tasks are allowed: from here on this holds for what is handed in."""
+
+    TYPE: ClassVar[str] = "project.changed.v1"
+    project_id: ProjectId
+    packages: tuple[Ecosystem, ...] = ()
+
+
 class RepositoryAdded(Fact):
     """A repository belongs to a project. Its address stays in the gateway."""
 
@@ -289,3 +297,5 @@ class EgressRefused(Fact):
     reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     request_digest: Sha256
     """SHA-256 of method, host and path: what was asked is agent-written and stays out of the trail."""
+    ecosystem: Ecosystem | None = None
+    """Whose packages were asked for; None: the model's API was."""

@@ -89,6 +89,16 @@ class Purpose(StrEnum):
     MODEL_KEY = "model_key"
 
 
+class Ecosystem(StrEnum):
+    """A family of packages that a sandbox may be allowed to read; each has a protocol and a registry of its own."""
+
+    PIP = "pip"
+    NPM = "npm"
+    CARGO = "cargo"
+    GO = "go"
+    DEBIAN = "debian"
+
+
 class CredentialRef(Value):
     """A stored credential by id and version; never its value, sealed or not."""
 

@@ -9,9 +9,9 @@ from services.gateway.identity import claims
 from services.gateway.paging import Page, Window, window
 from services.gateway.parts import CallerOf, PartsOf
 from services.gateway.projects import queries
-from services.gateway.projects.schemas import NewProject, Project
+from services.gateway.projects.schemas import NewProject, Project, ProjectChange
 from shared.events import envelope, ids
-from shared.events.facts import ProjectCreated
+from shared.events.facts import ProjectChanged, ProjectCreated
 from shared.events.ids import ProjectId
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
@@ -42,6 +42,20 @@ async def get(parts: PartsOf, caller: CallerOf, project_id: ProjectId) -> Projec
     """One project."""
     async with parts.database.transaction(claims(caller.owner)) as connection:
         project = await queries.get(connection, caller.owner, project_id)
+    if project is None:
+        raise NotFound
+    return project
+
+
+@router.patch("/{project_id}")
+async def change(parts: PartsOf, caller: CallerOf, project_id: ProjectId, wanted: ProjectChange) -> Project:
+    """Change what the tasks handed in from now on are allowed."""
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        project = await queries.get(connection, caller.owner, project_id)
+        if project is not None and wanted.allow_packages is not None:
+            project = await queries.allow(connection, caller.owner, project_id, wanted.allow_packages)
+            fact = ProjectChanged(project_id=project_id, packages=wanted.allow_packages)
+            await parts.outbox.enqueue(connection, envelope.new(fact, source="gateway", owner=caller.owner))
     if project is None:
         raise NotFound
     return project

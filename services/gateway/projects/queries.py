@@ -6,21 +6,23 @@ from services.gateway.paging import Window
 from services.gateway.projects.schemas import NewProject, Project
 from services.gateway.rows import uuid
 from shared.events.ids import OwnerId, ProjectId
-from shared.events.values import PublishPolicy
+from shared.events.values import Ecosystem, PublishPolicy
 from shared.store.database import Connection
 
-_COLUMNS = "id, name, publish_policy, protected_paths, created_at"
+_COLUMNS = "id, name, publish_policy, protected_paths, allow_packages, created_at"
 
 
 async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, new: NewProject) -> Project:
     """Store a project."""
     row = await connection.fetchrow(
-        f"insert into gateway.projects (id, owner, name, publish_policy, protected_paths) values ($1, $2, $3, $4, $5) returning {_COLUMNS}",  # noqa: S608 - constants
+        f"""insert into gateway.projects (id, owner, name, publish_policy, protected_paths, allow_packages)
+            values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",  # noqa: S608 - constants
         uuid(project_id),
         uuid(owner),
         new.name,
         new.publish_policy,
         list(new.protected_paths),
+        list(new.allow_packages),
     )
     assert row is not None  # noqa: S101 - an insert returns its row
     return _project(row)
@@ -29,6 +31,17 @@ async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, 
 async def get(connection: Connection, owner: OwnerId, project_id: ProjectId) -> Project | None:
     """The owner's project of this id."""
     row = await connection.fetchrow(f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2", uuid(owner), uuid(project_id))  # noqa: S608
+    return None if row is None else _project(row)
+
+
+async def allow(connection: Connection, owner: OwnerId, project_id: ProjectId, packages: tuple[Ecosystem, ...]) -> Project | None:
+    """Whose packages the project's tasks may read from now on; None where the owner has no such project."""
+    row = await connection.fetchrow(
+        f"update gateway.projects set allow_packages = $3 where owner = $1 and id = $2 returning {_COLUMNS}",  # noqa: S608 - constants
+        uuid(owner),
+        uuid(project_id),
+        list(packages),
+    )
     return None if row is None else _project(row)
 
 
@@ -52,5 +65,6 @@ def _project(row: Record) -> Project:
         name=row["name"],
         publish_policy=PublishPolicy(row["publish_policy"]),
         protected_paths=row["protected_paths"],
+        allow_packages=[Ecosystem(name) for name in row["allow_packages"]],
         created_at=row["created_at"],
     )

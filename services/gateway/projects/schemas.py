@@ -3,13 +3,25 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from services.gateway.text import Line, Request, Resource
 from shared.events.ids import ProjectId
-from shared.events.values import PublishPolicy
+from shared.events.values import Ecosystem, PublishPolicy
 
 PathPattern = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _each_once(ecosystems: tuple[Ecosystem, ...]) -> tuple[Ecosystem, ...]:
+    """In one order, so that the same list is the same fact."""
+    return tuple(ecosystem for ecosystem in Ecosystem if ecosystem in ecosystems)
+
+
+Allowed = Annotated[
+    tuple[Ecosystem, ...],
+    AfterValidator(_each_once),
+    Field(max_length=2 * len(Ecosystem), description="Whose packages the sandboxes of its tasks may read; nobody's by default."),
+]
 
 
 class NewProject(Request):
@@ -22,6 +34,13 @@ class NewProject(Request):
     protected_paths: Annotated[
         tuple[PathPattern, ...], Field(max_length=100, description="Changes to these wait for approval, beside what CI executes.")
     ] = ()
+    allow_packages: Allowed = ()
+
+
+class ProjectChange(Request):
+    """What to change of a project; what is left out stays. It holds for the tasks that are handed in from then on."""
+
+    allow_packages: Allowed | None = None
 
 
 class Project(Resource):
@@ -31,4 +50,5 @@ class Project(Resource):
     name: str
     publish_policy: PublishPolicy
     protected_paths: list[str]
+    allow_packages: list[Ecosystem]
     created_at: datetime

@@ -77,6 +77,7 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         publish_policy=project.publish_policy,
         credentials=chosen,
         prompt_digest=digest(insertion.salt, new.prompt),
+        packages=tuple(project.allow_packages),
     )
     stored = await queries.insert(connection, insertion)
     await parts.outbox.enqueue(connection, envelope.new(command, source="gateway", owner=owner, task=task_id))

@@ -52,6 +52,13 @@ async def somebody(gateway: Gateway, tmp_path: Path) -> Somebody:
     return somebody
 
 
+async def test_what_a_project_s_sandboxes_may_read_is_set_by_name(somebody: Somebody) -> None:
+    assert (await somebody.runs("project", "set", "web", "--allow", "npm, pip"))["allow_packages"] == ["pip", "npm"]
+    assert (await somebody.runs("project", "set", "web"))["allow_packages"] == ["pip", "npm"]
+    assert (await somebody.tries("project", "set", "web", "--allow", "maven")).returncode == Exit.REFUSED
+    assert (await somebody.runs("project", "set", "web", "--allow", "none"))["allow_packages"] == []
+
+
 async def handed_in(somebody: Somebody) -> Task:
     made = await somebody.runs("task", "create", "-p", "web", "-a", "shell", "--limit", "wall_seconds=60", "echo hello")
     assert (made["state"], made["limits"]["wall_seconds"], made["base_ref"]) == ("submitted", 60, "develop")

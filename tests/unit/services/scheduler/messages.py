@@ -9,7 +9,7 @@ from shared.events.envelope import AnyEnvelope, new
 from shared.events.failures import failure
 from shared.events.ids import CredentialId, EventId, OwnerId, ProjectId, RepositoryId, RunId, TaskId, derive, fresh
 from shared.events.payload import Payload
-from shared.events.values import BlobClass, BlobRef, CredentialRef, Limits, PublishPolicy, Purpose
+from shared.events.values import BlobClass, BlobRef, CredentialRef, Ecosystem, Limits, PublishPolicy, Purpose
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BASE, TREE, OTHER_TREE, COMMIT = "a" * 40, "b" * 40, "c" * 40, "d" * 40
@@ -47,6 +47,7 @@ class Script:
                 repository_id=RepositoryId(fresh()),
                 agent="shell",
                 limits=Limits(wall_seconds=wall_seconds),
+                packages=(Ecosystem.PIP,),
                 publish_policy=policy,
                 credentials=(
                     CredentialRef(credential_id=CredentialId(fresh()), version=1, purpose=Purpose.GIT_TOKEN),

@@ -8,7 +8,7 @@ from services.scheduler.decision import DeadlinePassed, SlotFree
 from services.scheduler.transitions import EARLIER_FAILED, NOT_AWAITED, OTHER_RUN, STALE_FENCE
 from shared.events import commands, facts
 from shared.events.ids import RunId, fresh
-from shared.events.values import BlobClass, Fate, Outcome, PublishPolicy, Purpose, TaskState
+from shared.events.values import BlobClass, Ecosystem, Fate, Outcome, PublishPolicy, Purpose, TaskState
 from tests.unit.services.scheduler.life import Life, awaiting_approval, preparing, publishing, running, started
 from tests.unit.services.scheduler.messages import COMMIT, OTHER_TREE, TREE, Script, blob
 
@@ -40,6 +40,7 @@ def test_commands_carry_what_the_service_needs_and_the_credential_it_can_open() 
     assert prepare.credential.purpose is Purpose.GIT_TOKEN
     assert start.credential is not None
     assert start.credential.purpose is Purpose.MODEL_KEY
+    assert start.packages == (Ecosystem.PIP,)
     assert (start.run_id, publish.run_id, publish.fence) == (life.script.run, life.script.run, 7)
     assert (publish.tree_sha, publish.approved) == (TREE, False)
 
