@@ -1,7 +1,9 @@
 """A few works through the whole stack, judged as `tests/integration/fidelity` judges many: what is published is what the work tree held."""
 
 import base64
+import hashlib
 import json
+import random
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +25,7 @@ from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
 from tests.servers.stack import GIT_TOKEN, Person
 
+SIZE = 50 * 1024 * 1024
 EDIT = ("append", "app.py", "more = 1\n")
 WORLDS = {
     "modes, links, binaries": World(
@@ -89,6 +92,23 @@ def test_what_is_published_is_what_the_work_tree_held(person: Person, git_server
     assert {code: tasks[code]["failure"]["code"] for code in REFUSED} == {code: code for code in REFUSED}
     for title, world in WORLDS.items():
         _judge(person, git_server.path(names[title]), world, tasks[title])
+
+
+@pytest.mark.timeout(400)
+def test_files_of_50_mb_in_and_out(person: Person, git_server: GitServer) -> None:
+    noise = random.Random(50).randbytes(SIZE)  # noqa: S311 - what no compression makes small
+    repository = git_server.create("fidelity-50-mb")
+    git_import.commits(repository, [{b"noise": Blob(noise)}])
+    script = f"sha256sum noise | cut -c-64; head -c {SIZE} /dev/urandom > fresh; echo more >> noise; sha256sum fresh | cut -c-64"
+    task_id = person.task(person.project(git_server.url("fidelity-50-mb")), script)
+    person.until(task_id, "publishing")  # each half has its own time: a busy machine writes 50 MB a dozen times
+    task = person.until(task_id)
+    assert (task["state"], task["outcome"]) == ("succeeded", "published"), task
+    lines = [line["event"]["text"] for line in person.client.get(f"/v1/tasks/{task['id']}/messages")["messages"]]
+    before, fresh = [text for text in "\n".join(lines).splitlines() if " " not in text]
+    published = {path: hashlib.sha256(blob.content).hexdigest() for path, blob in files_of(repository, task["branch"]).items()}
+    assert hashlib.sha256(noise).hexdigest() == before
+    assert published == {b"noise": hashlib.sha256(noise + b"more\n").hexdigest(), b"fresh": fresh}
 
 
 def _judge(person: Person, repository: Path, world: World, task: Json) -> None:

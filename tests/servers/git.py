@@ -272,9 +272,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        body = b""
+        body = bytearray()  # a big push comes in thousands of pieces
         while size := int(self.rfile.readline().strip() or b"0", 16):
             body += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return body
+        return bytes(body)

@@ -57,7 +57,7 @@ def stack(model: ModelThread) -> Iterator[Stack]:
             "SIGNUP": "true",
             "GIT_ALLOW_PROTOCOLS": "https,http",
             "GIT_ALLOW_NETWORKS": "127.0.0.0/8",
-            "GIT_MAX_WORKSPACE_MIB": "24",
+            "GIT_MAX_WORKSPACE_MIB": "64",
             "ANTHROPIC_BASE_URL": model.url,
             "OPENAI_BASE_URL": model.url,
             "EGRESS_ALLOW_NETWORKS": "127.0.0.0/8",

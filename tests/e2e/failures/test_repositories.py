@@ -102,8 +102,8 @@ def emptied(world: World) -> None:
 
 
 def swollen(world: World) -> None:
-    """Over the 24 MiB of the tests' stack, and nothing that compresses."""
-    noise = random.Random(1).randbytes(25 << 20)  # noqa: S311 - no secret
+    """Over the 64 MiB of the tests' stack, and nothing that compresses."""
+    noise = random.Random(1).randbytes(65 << 20)  # noqa: S311 - no secret
     git_objects.git(world.path, "config", "core.compression", "0")
     git_objects.write_commit(world.path, git_objects.write_tree(world.path, {b"noise": Blob(noise)}))
 

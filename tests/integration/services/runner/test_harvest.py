@@ -1,5 +1,6 @@
 """The tree that leaves the sandbox is the tree git would make of the same work outside, by SHA."""
 
+import random
 import subprocess
 from pathlib import Path
 
@@ -160,6 +161,16 @@ async def test_a_submodule_of_the_base_stays_and_files_in_it_are_refused(
     assert "160000 commit" in git(taken.take_in(harvest.pack, tmp_path / "in"), "ls-tree", harvest.tree_sha)
     with pytest.raises(WorkRefused):
         await harvest_of(second, taken, "mkdir -p sub; echo lost > sub/file", tmp_path)
+
+
+async def test_a_changed_file_travels_as_its_difference(sandbox: Sandbox, tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(4 << 20)  # noqa: S311 - a test's content
+    taken = snapshot(repository(tmp_path / "source", {"d/noise": noise, "other": noise[:5000]}), tmp_path / "snapshot")
+    harvest = await harvest_of(sandbox, taken, "printf more >> d/noise; printf more | cat other - > new", tmp_path)
+    assert harvest.pack is not None
+    assert harvest.pack.stat().st_size < 8_000
+    whole = taken.take_in(harvest.pack, tmp_path / "in")
+    assert git(whole, "cat-file", "-s", f"{harvest.tree_sha}:d/noise") == str((4 << 20) + 4)
 
 
 async def test_ignored_things_that_appeared_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
