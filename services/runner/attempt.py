@@ -122,7 +122,10 @@ class Attempt:
             await self._recorder.tell(f"The agent was stopped: {stopped}.")
             return stopped
         await self._recorder.tell(f"The agent ended with exit code {exit_code}.")
-        verdict = self._agent.verdict(Ending(exit_code, self._last, await self._spent(order)))
+        spending = await self._spent(order)
+        verdict = self._agent.verdict(Ending(exit_code, self._last, spending))
+        if verdict is None and self._agent.vendor:  # a good end is the agent's word alone, where no answer stands behind it
+            verdict = upstream.unasked(spending)
         return await self._explained(sandbox, verdict)
 
     async def _blamed(self, stopped: str, order: Order) -> str:
@@ -204,6 +207,7 @@ class Attempt:
                 self.spending = await self._egress.spending(order.spec.run_id, order.spec.fence)
             except Transient as error:
                 log.warning("door_not_heard", run_id=order.spec.run_id, error=type(error).__name__)
+                self.spending = replace(self.spending, answers=self.spending.answers or None)
         return self.spending
 
     async def _watched_door(self, order: Order) -> None:

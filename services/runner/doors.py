@@ -59,6 +59,8 @@ class Spending:
     """Why there was no answer of the API's own, where its status does not tell: `unreachable`, `broke_off`, `not_the_api`."""
     silent_seconds: float = 0.0
     """How long the API has let a request under way wait for its next byte by now."""
+    answers: int | None = None
+    """How often the API has answered; None where no door could be asked."""
 
 
 class Egress(Protocol):

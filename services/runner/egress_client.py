@@ -122,4 +122,4 @@ def _spending(body: bytes) -> Spending:
     report = DoorReport.model_validate_json(body)
     usage = Usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens, cost_usd=report.cost_usd, requests=report.requests)
     refusals = tuple(Refused(refusal.reason, refusal.request_digest) for refusal in report.refusals)
-    return Spending(usage, report.upstream_status, report.exhausted, refusals, report.trouble, report.silent_seconds)
+    return Spending(usage, report.upstream_status, report.exhausted, refusals, report.trouble, report.silent_seconds, report.answers)

@@ -125,6 +125,12 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
     ),
     "agent_exit": (_F.AGENT_FAILED, "The agent ended with an error.", "Read its log; the work so far is kept.", False),
     "agent_killed": (_F.AGENT_FAILED, "The agent was killed.", "Try again; the work so far is kept.", True),
+    "model_not_asked": (
+        _F.AGENT_FAILED,
+        "The agent said that it was done, and its model had not given one answer.",
+        "Read its log and try again; if it comes back, the operator checks the agent's image.",
+        True,
+    ),
     "agent_max_turns": (_F.AGENT_FAILED, "The agent used all its turns.", "Raise limits.max_turns or make the task smaller.", False),
     "budget_exceeded": (_F.AGENT_FAILED, "The run reached its cost limit.", "Raise limits.max_cost_usd or make the task smaller.", False),
     "model_auth": (_F.MODEL_REFUSED, "The model API refused the key.", "Store a valid model key and try again.", False),

@@ -44,6 +44,10 @@ class Messages:
         """See Vendor."""
         return {"type": "error", "error": {"type": kind, "message": kind}}
 
+    def failure(self, kind: str) -> Document:
+        """See Vendor."""
+        return self.error(kind)
+
 
 def _call(work: Work) -> Call | None:
     match work:

@@ -44,6 +44,11 @@ class Responses:
         """See Vendor."""
         return {"error": {"type": kind, "message": kind, "code": kind, "param": None}}
 
+    def failure(self, kind: str) -> Document:
+        """See Vendor."""
+        response: Document = {"id": "resp_failed", "object": "response", "status": "failed", "output": [], "usage": None}
+        return {"type": "response.failed", "response": response | {"error": {"code": kind, "message": kind}}}
+
 
 def _items(body: Document) -> list[Document]:
     given: Any = body.get("input")

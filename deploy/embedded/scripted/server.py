@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deploy.embedded.scripted.anthropic import Messages
 from deploy.embedded.scripted.openai import Responses
-from deploy.embedded.scripted.steps import Cut, Drop, Fail, Fault, Garble, Hang, Next, Redirect, Say, Script, Step, upcoming
+from deploy.embedded.scripted.steps import Cut, Drop, Fail, FailWithin, Fault, Garble, Hang, Next, Redirect, Say, Script, Step, upcoming
 from deploy.embedded.scripted.vendor import Turn, Vendor
 
 MAX_BODY = 32 * 1024 * 1024
@@ -95,18 +95,17 @@ class ScriptedModel:
         return None
 
     async def _answered(self, request: web.Request, vendor: Vendor, turn: Turn, fault: Fault | None) -> web.StreamResponse:
-        if isinstance(fault, Fail):
-            return web.json_response(vendor.error(fault.kind), status=fault.status, headers=fault.headers)
-        if isinstance(fault, Redirect):
-            return web.Response(status=307, headers={"location": fault.location})
-        if isinstance(fault, Garble):
-            return web.Response(body=fault.body, headers={"content-type": fault.content_type})
+        if isinstance(fault, Fail | Redirect | Garble):
+            return _instead(vendor, fault)
         if isinstance(fault, Drop):
             if request.transport is not None:
                 request.transport.close()
             return web.Response()
         if not turn.body.get("stream") and fault is None:
             return web.json_response(vendor.whole(turn))
+        if isinstance(fault, FailWithin):
+            events = vendor.events(turn)
+            return await self._streamed(request, [*events[: len(events) // 2], vendor.failure(fault.kind)], None)
         return await self._streamed(request, vendor.events(turn), fault)
 
     async def _streamed(self, request: web.Request, events: Sequence[dict[str, Any]], fault: Cut | Hang | None) -> web.StreamResponse:
@@ -123,3 +122,14 @@ class ScriptedModel:
         if fault is not None and request.transport is not None:
             request.transport.close()
         return response
+
+
+def _instead(vendor: Vendor, fault: Fail | Redirect | Garble) -> web.Response:
+    """What is answered in the place of an answer."""
+    match fault:
+        case Fail():
+            return web.json_response(vendor.error(fault.kind), status=fault.status, headers=fault.headers)
+        case Redirect():
+            return web.Response(status=307, headers={"location": fault.location})
+        case Garble():
+            return web.Response(body=fault.body, headers={"content-type": fault.content_type})

@@ -64,6 +64,14 @@ class Fail:
 
 
 @dataclass(frozen=True)
+class FailWithin:
+    """The next step's answer begins well, and in its middle says that it failed: `kind` is the vendor's own name for why."""
+
+    kind: str
+    times: int | None = None
+
+
+@dataclass(frozen=True)
 class Cut:
     """The next step's answer breaks off in its middle, with the connection."""
 
@@ -103,12 +111,12 @@ class Drop:
 
 
 Work: TypeAlias = Say | Call | Run | Read | Edit
-Fault: TypeAlias = Fail | Cut | Hang | Redirect | Garble | Drop
+Fault: TypeAlias = Fail | FailWithin | Cut | Hang | Redirect | Garble | Drop
 Step: TypeAlias = Work | Fault
 Script: TypeAlias = Callable[[dict[str, Any]], Sequence[Step]]
 """Chooses the steps by the request's body."""
 
-_FAULTS = (Fail, Cut, Hang, Redirect, Garble, Drop)
+_FAULTS = (Fail, FailWithin, Cut, Hang, Redirect, Garble, Drop)
 
 
 def shell_script(commands: Sequence[str], last_words: str) -> Sequence[Step]:

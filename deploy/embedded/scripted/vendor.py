@@ -64,6 +64,10 @@ class Vendor(Protocol):
         """The body of an error."""
         ...
 
+    def failure(self, kind: str) -> Document:
+        """An error as an event of a stream that has begun well."""
+        ...
+
 
 def text_of(value: Any) -> str:
     """A value where text is expected: itself, or nothing."""

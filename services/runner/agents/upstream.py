@@ -35,6 +35,13 @@ def failure_of(spending: Spending) -> str | None:
     return _BY_STATUS.get(status) or ("model_overloaded" if status >= _SERVER_ERRORS else "model_request_refused")
 
 
+def unasked(spending: Spending) -> str | None:
+    """The code of an end that an agent calls good without one answer of its model; None where there was one, or where nobody knows."""
+    if spending.answers != 0:
+        return None
+    return failure_of(spending) or "model_not_asked"
+
+
 def idleness_of(spending: Spending, idle_seconds: float) -> str:
     """Who was silent when the agent said nothing for `idle_seconds`: a model that let it wait for most of them, or the agent itself.
 

@@ -1,7 +1,8 @@
 """What a response cost, read from its own totals as the bytes pass. Pure: bytes in, totals out; never trusts the sandbox.
 
 A stream repeats its totals. The largest value seen of each counts, so an event that is repeated or out of order neither adds twice nor
-hides anything. An answer that shows none, because it broke off or they are too long to be kept, is charged by its length.
+hides anything. An answer that shows none, because it broke off or they are too long to be kept, is charged by its length; one that says
+itself that it failed costs what it shows.
 """
 
 import json
@@ -36,6 +37,8 @@ class ResponseMeter:
     checked: Checked
     stream: bool
     _totals: dict[str, int] = field(default_factory=dict[str, int])
+    failure: int = 0
+    """The status that the answer itself says it ended with, after it had begun as a good one; 0 where it says nothing of the kind."""
     _rest: bytes = b""
     _bytes: int = 0
 
@@ -66,17 +69,19 @@ class ResponseMeter:
 
     def _guessed(self) -> Tokens:
         """A stream spells out far more bytes than its text has, which stands for the thinking that nobody saw."""
-        if self.checked.price == FREE:
+        if self.checked.price == FREE or self.failure:
             return Tokens()
         return Tokens(fresh=len(self.checked.body) // BYTES_PER_TOKEN, output=self._bytes // BYTES_PER_TOKEN)
 
     def _line(self, line: bytes) -> None:
-        if not line.startswith(b"data:") or b'"usage"' not in line:
+        if not line.startswith(b"data:") or not any(name in line for name in (b'"usage"', b'"error"')):
             return
         try:
             event: Any = json.loads(line[5:])
         except (ValueError, RecursionError):
             return  # cut short, or not ours to read
         if isinstance(event, dict):
+            if self.stream:
+                self.failure = self.vendor.failure(cast("dict[str, Any]", event)) or self.failure
             for name, count in self.vendor.totals(cast("dict[str, Any]", event)).items():
                 self._totals[name] = max(count, self._totals.get(name, 0))

@@ -135,7 +135,10 @@ class Proxy:
 
     def _charge(self, meter: ResponseMeter, *, broke_off: bool) -> None:
         spent = meter.finish()
-        if broke_off:
+        if meter.failure:  # also where the connection ends with it: the API has said why
+            log.warning("egress_upstream_failed", run=str(self._door.key), status=meter.failure)
+            self._door.charge(spent, meter.failure)
+        elif broke_off:
             self._door.charge(spent, BAD_GATEWAY, Trouble.BROKE_OFF)
         elif not meter.understood:
             self._door.charge(spent, BAD_GATEWAY, Trouble.NOT_THE_API)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.exits import CliError
-from deploy.embedded.scripted.steps import Cut, Drop, Fail, Fault, Garble, Hang, Redirect, Run, Say
+from deploy.embedded.scripted.steps import Cut, Drop, Fail, FailWithin, Fault, Garble, Hang, Redirect, Run, Say
 from shared.events.failures import FailureClass as Is
 from tests.e2e.failures.rows import Row
 from tests.e2e.failures.side_by_side import KINDS, Case, Kind, SideBySide, side_by_side
@@ -17,6 +17,10 @@ from tests.servers.stack import Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
 PAGE = b"<html><title>Sign in</title></html>"
+WITHIN = {"anthropic": ("overloaded_error", "rate_limit_error"), "openai": ("server_is_overloaded", "rate_limit_exceeded")}
+"""What each API calls it where its answer has begun with 200."""
+ONCE = {"anthropic": "overloaded_error", "openai": "server_error"}
+"""Codex does not ask again where it is told of an overload in so many words."""
 SENTENCES = b"event: message\ndata: all is well\n\n"
 
 
@@ -50,6 +54,8 @@ def _cases(kind: Kind) -> list[Case]:
         ),
         _ends(kind, "500", Fail(500, "api_error"), Is.MODEL_OVERLOADED, "model_overloaded", "api_error"),
         _ends(kind, "529", Fail(529, "overloaded_error"), Is.MODEL_OVERLOADED, "model_overloaded", "overloaded"),
+        _ends(kind, "overloaded within", FailWithin(WITHIN[kind.vendor][0]), Is.MODEL_OVERLOADED, "model_overloaded"),
+        _ends(kind, "too much within", FailWithin(WITHIN[kind.vendor][1]), Is.MODEL_OVERLOADED, "model_rate_limited"),
         _ends(kind, "cut", Cut(), Is.MODEL_UNREACHABLE, "model_broke_off"),
         _ends(kind, "dropped", Drop(), Is.MODEL_UNREACHABLE, "model_unreachable"),
         _ends(kind, "redirect", Redirect("http://169.254.169.254/"), Is.MODEL_UNREACHABLE, "model_not_understood"),
@@ -61,6 +67,7 @@ def _cases(kind: Kind) -> list[Case]:
         _goes_on(kind, "500 once", Fail(500, "api_error", times=1)),
         _goes_on(kind, "dropped once", Drop(times=1)),
         _goes_on(kind, "cut once", Cut(times=1)),
+        _goes_on(kind, "overloaded within once", FailWithin(ONCE[kind.vendor], times=1)),
         Case(
             "wrong key", Row("failed", Is.MODEL_REFUSED, "model_auth"), kind=kind, key="another-model-key", says="The model key was refused"
         ),

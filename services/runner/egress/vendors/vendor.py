@@ -88,6 +88,10 @@ class Vendor(Protocol):
         """An error as the vendor's clients read it."""
         ...
 
+    def failure(self, event: Document) -> int:
+        """The status that an event of an answer under way stands for, where it says that there is no answer; 0 for any other event."""
+        ...
+
     def meaning(self, status: int, body: bytes) -> int:
         """The status by which an error answer is remembered: some vendors say different things with one."""
         ...

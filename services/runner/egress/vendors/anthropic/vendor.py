@@ -8,6 +8,19 @@ from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
 
 _FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+_STATUS_OF: Mapping[Any, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""Errors that come within a stream, which has begun with 200, by the status that they have otherwise (its documentation, "Errors")."""
+_API_ERROR = 500
 _SUBSCRIPTION = "sk-ant-oat"
 
 
@@ -50,6 +63,14 @@ class Anthropic:
     def error(self, kind: str, message: str) -> Document:
         """See Vendor."""
         return {"type": "error", "error": {"type": kind, "message": message}}
+
+    def failure(self, event: Document) -> int:
+        """See Vendor."""
+        if event.get("type") != "error":
+            return 0
+        error: Any = event.get("error")
+        kind: Any = cast("Document", error).get("type") if isinstance(error, dict) else None
+        return _STATUS_OF.get(kind, _API_ERROR) if isinstance(kind, str) else _API_ERROR
 
     def meaning(self, status: int, body: bytes) -> int:
         """See Vendor."""

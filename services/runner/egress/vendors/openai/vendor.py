@@ -9,6 +9,16 @@ from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
 
 _TOO_MANY, _PAYMENT_REQUIRED = 429, 402  # RFC 6585 §4, RFC 9110 §15.5.3
+_STATUS_OF: Mapping[Any, int] = {
+    "context_length_exceeded": 400,
+    "invalid_prompt": 400,
+    "insufficient_quota": _PAYMENT_REQUIRED,
+    "rate_limit_exceeded": _TOO_MANY,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+}
+"""Errors that come within a stream, which has begun with 200, by the status that they have otherwise."""
+_INVALID, _SERVER_ERROR = 400, 500
 _LITE = "x-openai-internal-codex-responses-lite"
 """Codex says by it that a request has its tools among the input, as newer models take them. Passed on as `true` or not at all."""
 
@@ -53,6 +63,19 @@ class OpenAI:
     def error(self, kind: str, message: str) -> Document:
         """See Vendor."""
         return {"error": {"type": kind, "message": message, "code": None, "param": None}}
+
+    def failure(self, event: Document) -> int:
+        """See Vendor. `error` has its code itself, `response.failed` that of the response."""
+        match event.get("type"):
+            case "error":
+                code: Any = event.get("code") or _object(event.get("error")).get("code")
+            case "response.failed":
+                code = _object(_object(event.get("response")).get("error")).get("code")
+            case _:
+                return 0
+        if not isinstance(code, str):
+            return _SERVER_ERROR
+        return _STATUS_OF.get(code) or (_INVALID if code.startswith("invalid_") else _SERVER_ERROR)
 
     def meaning(self, status: int, body: bytes) -> int:
         """See Vendor. An account without credit is answered like one that asks too often, but waiting helps only the latter."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.runner.agents.upstream import failure_of, idleness_of
+from services.runner.agents.upstream import failure_of, idleness_of, unasked
 from services.runner.doors import Spending
 from shared.events import failures
 from shared.events.failures import FailureClass as Is
@@ -54,3 +54,18 @@ def test_no_trouble_is_no_failure() -> None:
 def test_who_was_silent_is_named(spending: Spending, code: str) -> None:
     assert idleness_of(spending, 10) == code
     assert code in failures.CODES
+
+
+@pytest.mark.parametrize(
+    ("spending", "code"),
+    [
+        (Spending(), None),  # nobody was there to say
+        (Spending(answers=1), None),
+        (Spending(answers=1, upstream_status=529), None),
+        (Spending(answers=0), "model_not_asked"),
+        (Spending(answers=0, upstream_status=529), "model_overloaded"),
+        (Spending(answers=0, trouble="unreachable", upstream_status=502), "model_unreachable"),
+    ],
+)
+def test_a_good_end_without_an_answer_is_none(spending: Spending, code: str | None) -> None:
+    assert unasked(spending) == code

@@ -112,3 +112,24 @@ def test_totals_of_any_shape_break_nothing_and_never_give_money_back(event: obje
     for vendor in (Anthropic(), OpenAI()):
         checked = Checked("/", b"{}", prices.DEAREST, stream=True, max_tokens=10)
         assert _read(ResponseMeter(vendor, checked, stream=True), b"data: " + json.dumps(event).encode() + b"\n").cost_usd >= 0
+
+
+OVERLOADED = _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+
+
+def test_an_answer_that_says_it_failed_is_heard_and_costs_what_it_shows() -> None:
+    begun = STREAM[: STREAM.index(b"120") + 20]
+    for stream, cost in ((OVERLOADED, (0, 0)), (begun + OVERLOADED, (1_500, 120)), (STREAM, (1_500, 200))):
+        meter = _meter(body=b"x" * 4_000)
+        spent = _read(meter, stream[:20], stream[20:])
+        assert (meter.failure, (spent.input_tokens, spent.output_tokens)) == (529 if stream.endswith(OVERLOADED) else 0, cost)
+
+
+def test_what_a_text_says_of_errors_is_no_failure() -> None:
+    meter = _meter()
+    _read(
+        meter,
+        STREAM,
+        _event({"type": "content_block_delta", "delta": {"text": OVERLOADED.decode()}, "error": {"type": "overloaded_error"}}),
+    )
+    assert meter.failure == 0

@@ -12,7 +12,7 @@ from services.runner.egress.vendors import bodies
 from services.runner.egress.vendors.anthropic import policy, prices
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
 from services.runner.egress.vendors.pricing import Tokens
-from services.runner.egress.vendors.vendor import Asked, Checked, Refused
+from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
 
 GOOD: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
@@ -193,3 +193,21 @@ def test_the_key_goes_where_the_client_would_put_it() -> None:
         "x-api-key": "sk-ant-api03-k",
     }
     assert Anthropic().headers("sk-ant-oat-k", {})["authorization"] == "Bearer sk-ant-oat-k"
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 529),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, 429),
+        ({"type": "error", "error": {"type": "authentication_error"}}, 401),
+        ({"type": "error", "error": {"type": "of a later day"}}, 500),
+        ({"type": "error", "error": {"type": {}}}, 500),
+        ({"type": "error", "error": "words"}, 500),
+        ({"type": "error"}, 500),
+        ({"type": "message_delta", "error": {"type": "overloaded_error"}}, 0),
+        ({"error": {"type": "overloaded_error"}}, 0),
+    ],
+)
+def test_a_stream_says_why_it_failed(event: Document, status: int) -> None:
+    assert Anthropic().failure(event) == status

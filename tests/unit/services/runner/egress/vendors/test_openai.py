@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.runner.egress.vendors import bodies
 from services.runner.egress.vendors.openai import policy, prices
 from services.runner.egress.vendors.openai.vendor import OpenAI
-from services.runner.egress.vendors.vendor import Asked, Checked, Refused
+from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
 
 FUNCTION = {"type": "function", "name": "exec_command", "parameters": {"type": "object"}}
 CUSTOM = {"type": "custom", "name": "apply_patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}}
@@ -265,3 +265,25 @@ def test_the_real_key_is_the_only_one_that_leaves() -> None:
 )
 def test_an_account_without_credit_is_not_one_that_asks_too_often(status: int, body: bytes, meaning: int) -> None:
     assert OpenAI().meaning(status, body) == meaning
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"type": "response.failed", "response": {"error": {"code": "server_is_overloaded"}}}, 503),
+        ({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}}, 429),
+        ({"type": "response.failed", "response": {"error": {"code": "insufficient_quota"}}}, 402),
+        ({"type": "response.failed", "response": {"error": {"code": "invalid_image"}}}, 400),
+        ({"type": "response.failed", "response": {"error": {"code": ["x"]}}}, 500),
+        ({"type": "response.failed", "response": {"error": None}}, 500),
+        ({"type": "response.failed"}, 500),
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}, 429),
+        ({"type": "error", "error": {"code": "invalid_prompt"}}, 400),
+        ({"type": "error", "message": "x"}, 500),
+        ({"type": "response.completed", "response": {"error": None}}, 0),
+        ({"type": "response.incomplete", "response": {"error": {"code": "server_error"}}}, 0),
+        ({"response": {"error": {"code": "server_error"}}}, 0),
+    ],
+)
+def test_a_stream_says_why_it_failed(event: Document, status: int) -> None:
+    assert OpenAI().failure(event) == status

@@ -1,0 +1,122 @@
+"""What an attempt makes of its agent's end and its door's word, on sandboxes in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.runner.agents.adapter import Assignment, Ending
+from services.runner.attempt import Attempt, Made, Order
+from services.runner.doors import Door, DoorRequest, Spending
+from services.runner.egress_client import EgressUnreachable
+from services.runner.recorder import Recorder
+from services.runner.sandbox import Program, SandboxSpec
+from services.runner.stopping import Stop
+from shared.events import ids
+from shared.events.ids import OwnerId, RunId, TaskId
+from shared.events.output import AgentEvent
+from shared.events.values import Limits
+from tests.unit.services.runner.fake_sandbox import FakeSandboxes
+
+BASE = "0123456789" * 4
+IMAGE = "async-code/says-so:current"
+
+
+class SaysSo:
+    """An agent that calls whatever it did a success."""
+
+    name = "says-so"
+    vendor = "anthropic"
+    keeps_to_turns = True
+
+    def program(self, assignment: Assignment) -> Program:
+        return Program(("/bin/bash", "-s"), assignment.prompt.encode())
+
+    def parse(self, line: str) -> AgentEvent | None:
+        return AgentEvent(kind="log", text=line)
+
+    def verdict(self, ending: Ending) -> str | None:
+        return None if ending.exit_code == 0 else "agent_exit"
+
+
+class Doors:
+    """A way out that reports these, one after the other, and the last one again; None: it does not answer."""
+
+    def __init__(self, *reports: Spending | None) -> None:
+        self._reports: Sequence[Spending | None] = reports
+        self._asked = 0
+
+    async def open(self, request: DoorRequest) -> Door:
+        return Door(Path("/run/egress") / str(request.fence), "model.sock", SecretStr("worthless"))
+
+    async def spending(self, run_id: RunId, fence: int) -> Spending:
+        del run_id, fence
+        report = self._reports[min(self._asked, len(self._reports) - 1)]
+        self._asked += 1
+        if report is None:
+            raise EgressUnreachable("nobody there")
+        return report
+
+    async def close(self, run_id: RunId, fence: int) -> Spending:
+        return await self.spending(run_id, fence)
+
+    async def close_all(self) -> None:
+        """Nothing is open."""
+
+    async def ready(self) -> None:
+        """It always is."""
+
+
+@pytest.fixture
+async def recorder(tmp_path: Path) -> AsyncIterator[Recorder]:
+    async def publish(payload: bytes, message_id: str) -> int:
+        del payload, message_id
+        return 1
+
+    async with Recorder(RunId(ids.fresh()), 1, tmp_path / "transcript", publish, 1_000_000) as recorder:
+        yield recorder
+
+
+async def made(recorder: Recorder, room: Path, doors: Doors, script: str = "echo made > file") -> Made:
+    run_id, owner, task = RunId(ids.fresh()), OwnerId(ids.fresh()), TaskId(ids.fresh())
+    limits = Limits()
+    spec = SandboxSpec(
+        run_id=run_id, fence=1, owner=owner, task_id=task, image=IMAGE, limits=limits, workspace_bytes=1, max_result_bytes=1_000
+    )
+    (room / "workspace.tar").touch()
+    order = Order(
+        spec=spec,
+        assignment=Assignment(run_id, script, None, limits, None),
+        door_request=DoorRequest(run_id, 1, owner, task, None, "anthropic", 1.0, None),
+        base_sha=BASE,
+        workspace=room / "workspace.tar",
+        pack=room / "pack",
+    )
+
+    async def started(image_digest: str) -> None:
+        assert image_digest
+
+    return await Attempt(FakeSandboxes(IMAGE, BASE), doors, SaysSo(), recorder, Stop()).run(order, started)
+
+
+@pytest.mark.parametrize(
+    ("reports", "code"),
+    [
+        pytest.param((Spending(answers=1),), None, id="it was answered"),
+        pytest.param((Spending(answers=0),), "model_not_asked", id="it was not"),
+        pytest.param((Spending(answers=0, upstream_status=401),), "model_auth", id="its model refused"),
+        pytest.param((None,), None, id="nobody can say"),
+    ],
+)
+async def test_an_agent_without_an_answer_of_its_model_has_not_ended_well(
+    recorder: Recorder, tmp_path: Path, reports: tuple[Spending | None, ...], code: str | None
+) -> None:
+    ended = await made(recorder, tmp_path, Doors(*reports))
+    assert ended.code == code
+    assert ended.harvest is not None
+    assert ended.harvest.pack is not None
+
+
+async def test_a_bad_end_is_what_the_agent_makes_of_it(recorder: Recorder, tmp_path: Path) -> None:
+    assert (await made(recorder, tmp_path, Doors(Spending(answers=0)), "exit 1")).code == "agent_exit"
