@@ -225,7 +225,13 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
 
 
 def _runner(deployment: Deployment) -> Mapping[str, str]:
-    given = {"RUNNER_SLOTS": "RUNNER_SLOTS", "RUNNER_RUNTIME": "RUNNER_RUNTIME", "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS"}
+    given = {
+        "RUNNER_SLOTS": "RUNNER_SLOTS",
+        "RUNNER_RUNTIME": "RUNNER_RUNTIME",
+        "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS",
+        "RUNNER_ALLOW_MISSING": "ALLOW_MISSING",
+        "RUNNER_APPARMOR_PROFILE": "APPARMOR_PROFILE",
+    }
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),
         "RUNNER_DEPLOYMENT": deployment.config.deployment,

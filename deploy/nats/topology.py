@@ -274,6 +274,7 @@ USERS: tuple[UserSpec, ...] = (
         publish=(
             "evt.run.>",
             "evt.egress.>",
+            "evt.engine.>",
             "out.>",
             "$KV.lease.>",
             "blob.result.>",

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from services.runner import orphans
+from services.runner import orphans, trial
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.doors import Egress, NullEgress
 from services.runner.egress_client import EgressClient
 from services.runner.handlers import StartRun
+from services.runner.protections import Walls
 from services.runner.runs import Facilities
 from services.runner.settings import RunnerSettings
 from shared.blobs.store import BlobStore
@@ -19,6 +20,8 @@ from shared.bus.connection import Bus
 from shared.bus.lease import Fates, Leases
 from shared.bus.settings import BusSettings
 from shared.bus.streams import Durable, Stream
+from shared.events import envelope
+from shared.events.facts import EngineTried
 from shared.events.ids import RunId
 from shared.telemetry.health import HealthServer, HealthSettings
 
@@ -33,7 +36,10 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
     own_id = orphans.runner_id(settings.state_dir)
     orphans.clear_files(settings.state_dir)
     engine = DockerEngine(settings.docker_host)
-    sandboxes = DockerSandboxes(engine, deployment=settings.deployment, runner_id=own_id, runtime=settings.runtime)
+    sandboxes = DockerSandboxes(
+        engine, deployment=settings.deployment, runner_id=own_id, runtime=settings.runtime, apparmor=settings.apparmor_profile
+    )
+    walls = await trial.walls(engine, sandboxes, settings)
     bus = await Bus.connect(bus_settings)
     try:
         leases = Leases(bus, settings.lease_ttl_seconds)
@@ -41,18 +47,33 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
         facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, egress, settings, own_id)
         bus.consume(Stream.CMD, Durable.RUNNER, StartRun(facilities, leases), slots=settings.slots)
         checks = {"bus": bus.ready, "docker": sandboxes.ready, "egress": egress.ready}
-        async with HealthServer(health_settings.host, health_settings.port, checks):
+        async with HealthServer(health_settings.host, health_settings.port, checks, walls.about()):
             removed = await orphans.clear_sandboxes(sandboxes, own_id, _alive(leases))
             await egress.close_all()
             await bus.start()
             sweeping = asyncio.create_task(orphans.sweep(sandboxes, _alive(leases), _SWEEP_SECONDS))
-            log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed)
+            if walls.seen is not None:
+                await bus.publish(envelope.new(_ready(walls, own_id, settings.runtime), source="runner"))
+            log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed, missing=sorted(walls.missing))
             yield
             sweeping.cancel()
             await asyncio.wait({sweeping})
     finally:
         await bus.stop()
         engine.close()
+
+
+def _ready(walls: Walls, runner_id: str, runtime: str) -> EngineTried:
+    return EngineTried(
+        runner_id=runner_id,
+        engine=walls.engine.version,
+        kernel=walls.engine.kernel,
+        runtime=runtime,
+        storage_driver=walls.engine.storage_driver,
+        cgroup_version=walls.engine.cgroup_version,
+        protections=tuple(sorted(walls.there)),
+        allowed_missing=tuple(sorted(walls.missing)),
+    )
 
 
 def _alive(leases: Leases) -> orphans.LeaseAlive:

@@ -62,7 +62,9 @@ def memory_bytes(spec: SandboxSpec) -> int:
     return spec.limits.memory_mib * MIB + sum(disks(spec).values())
 
 
-def create_request(spec: SandboxSpec, image_id: str, container_labels: dict[str, str], seccomp: str, runtime: str) -> dict[str, Any]:
+def create_request(
+    spec: SandboxSpec, image_id: str, container_labels: dict[str, str], seccomp: str, runtime: str, *, apparmor: str = ""
+) -> dict[str, Any]:
     """The body of the engine's `POST /containers/create` (Engine API 1.41)."""
     return {
         "Image": image_id,
@@ -75,11 +77,16 @@ def create_request(spec: SandboxSpec, image_id: str, container_labels: dict[str,
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "Labels": container_labels,
-        "HostConfig": _host_config(spec, seccomp, runtime),
+        "HostConfig": _host_config(spec, _security_options(seccomp, apparmor), runtime),
     }
 
 
-def _host_config(spec: SandboxSpec, seccomp: str, runtime: str) -> dict[str, Any]:
+def _security_options(seccomp: str, apparmor: str) -> list[str]:
+    """An AppArmor profile only where one is named: without, an engine that has AppArmor takes its own."""
+    return ["no-new-privileges:true", f"seccomp={seccomp}", *([f"apparmor={apparmor}"] if apparmor else [])]
+
+
+def _host_config(spec: SandboxSpec, security_options: list[str], runtime: str) -> dict[str, Any]:
     memory = memory_bytes(spec)
     return {
         # No network: an internal one reaches the host's own services on the bridge address.
@@ -91,7 +98,7 @@ def _host_config(spec: SandboxSpec, seccomp: str, runtime: str) -> dict[str, Any
         "ReadonlyRootfs": True,
         "Privileged": False,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+        "SecurityOpt": security_options,
         "IpcMode": "private",
         "PidMode": "",
         "CgroupnsMode": "private",

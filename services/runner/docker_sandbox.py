@@ -59,11 +59,12 @@ class _Exec:
 class DockerSandboxes:
     """Makes sandboxes on one engine for one runner of one deployment."""
 
-    def __init__(self, engine: DockerEngine, *, deployment: str, runner_id: str, runtime: str = "runc") -> None:
+    def __init__(self, engine: DockerEngine, *, deployment: str, runner_id: str, runtime: str = "runc", apparmor: str = "") -> None:
         self._engine = engine
         self.deployment = deployment
         self._runner_id = runner_id
         self._runtime = runtime
+        self._apparmor = apparmor
         self._seccomp = _SECCOMP.read_text()
         self._cpus: int | None = None
 
@@ -72,7 +73,7 @@ class DockerSandboxes:
         image_id = await self._image(spec.image)
         spec = await self._fitted(spec)
         labels = container.labels(spec, self.deployment, self._runner_id)
-        request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime)
+        request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime, apparmor=self._apparmor)
         container_id = await self._engine.start(container.name(spec), request)
         return DockerSandbox(self._engine, container_id, image_id, spec)
 

@@ -4,10 +4,16 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.events.values import Protection
 
 _SLOTS_PER_CORE = 2  # agents wait for their model most of the time
+
+
+def _listed(given: object) -> object:
+    return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
 
 class RunnerSettings(BaseSettings):
@@ -30,6 +36,10 @@ class RunnerSettings(BaseSettings):
     """Agent → image, as JSON; `async-code/<agent>:current` where an agent is not named."""
     runtime: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "runc"
     """The engine's runtime: `runsc` for gVisor."""
+    apparmor_profile: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
+    """A profile that is loaded on the engine's host, which every sandbox must then have; empty: the engine's own, where there is one."""
+    allow_missing: Annotated[frozenset[Protection], NoDecode, BeforeValidator(_listed)] = frozenset()
+    """Required walls that this engine lacks and sandboxes go without, separated by commas."""
     egress_socket: Path | None = None
     """The egress process's control socket. Without one only agents that need no model run here."""
     max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Fact
-from shared.events.values import BlobRef, Ecosystem, Kept, Outcome, Purpose, Usage
+from shared.events.values import BlobRef, Ecosystem, Kept, Outcome, Protection, Purpose, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -299,3 +299,18 @@ class EgressRefused(Fact):
     """SHA-256 of method, host and path: what was asked is agent-written and stays out of the trail."""
     ecosystem: Ecosystem | None = None
     """Whose packages were asked for; None: the model's API was."""
+
+
+class EngineTried(Fact):
+    """A runner asked its engine and tried a sandbox at its start: these walls are there, and it takes work."""
+
+    TYPE: ClassVar[str] = "engine.tried.v1"
+    runner_id: Name
+    engine: Name
+    kernel: Name
+    runtime: Name
+    storage_driver: Name
+    cgroup_version: Literal[1, 2]
+    protections: tuple[Protection, ...]
+    allowed_missing: tuple[Protection, ...] = ()
+    """Required, not there, and named by the operator, who runs without."""

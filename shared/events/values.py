@@ -82,6 +82,25 @@ class Kept(Value):
     """Until when it can be published."""
 
 
+class Protection(StrEnum):
+    """A wall of a sandbox, as an engine has it or lacks it."""
+
+    SECCOMP = "seccomp"
+    NO_NEW_PRIVILEGES = "no_new_privileges"
+    NO_CAPABILITIES = "no_capabilities"
+    READ_ONLY_ROOT = "read_only_root"
+    NO_NETWORK = "no_network"
+    MEMORY_LIMIT = "memory_limit"
+    SWAP_LIMIT = "swap_limit"
+    PIDS_LIMIT = "pids_limit"
+    CPU_LIMIT = "cpu_limit"
+    DISK_LIMIT = "disk_limit"
+    APPARMOR = "apparmor"
+    USER_NAMESPACE = "user_namespace"
+    ROOTLESS = "rootless"
+    OWN_KERNEL = "own_kernel"
+
+
 class Purpose(StrEnum):
     """What a credential is for, and so which service's key it is sealed with."""
 

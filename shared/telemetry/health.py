@@ -5,7 +5,7 @@ It answers these two and nothing else, reads no body, and gives a reason only as
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -36,10 +36,14 @@ class HealthSettings(BaseSettings):
 
 
 class HealthServer:
-    """A listener of its own beside whatever else the process does; an async context manager."""
+    """A listener of its own beside whatever else the process does; an async context manager.
 
-    def __init__(self, host: str, port: int, checks: Checks) -> None:
+    `about` is what `/readyz` tells beside its checks: names that the process itself made.
+    """
+
+    def __init__(self, host: str, port: int, checks: Checks, about: Mapping[str, Sequence[str]] | None = None) -> None:
         self._host = host
+        self._about = about
         self._wanted_port = port
         self._checks = checks
         self._server: asyncio.Server | None = None
@@ -74,6 +78,9 @@ class HealthServer:
         said = dict(zip(self._checks, answers, strict=True))
         return all(answer == "ok" for answer in answers), said
 
+    def _told(self) -> dict[str, Any]:
+        return {} if self._about is None else {"about": {name: list(values) for name, values in self._about.items()}}
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
@@ -92,7 +99,7 @@ class HealthServer:
                 return HTTPStatus.OK, {"healthy": True}
             case [b"GET" | b"HEAD", b"/readyz", _]:
                 ready, said = await self.report()
-                return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": ready, "checks": said}
+                return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": ready, "checks": said, **self._told()}
             case [b"GET" | b"HEAD", _, _]:
                 return HTTPStatus.NOT_FOUND, {"paths": ["/healthz", "/readyz"]}
             case _:

@@ -28,6 +28,16 @@ FAILED: Final = 1
 MISCONFIGURED: Final = os.EX_CONFIG
 """Starting again cannot help: a supervisor should not (sysexits.h)."""
 
+
+class Misconfigured(Exception):
+    """A setting is well formed and cannot be granted: what is wrong and what to do, never its value."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
+        self.problem = problem
+
+
 App = Callable[[], AbstractAsyncContextManager[None]]
 """Everything a service is: entered, it works; left, it has stopped. A task of its own that fails must end it (a TaskGroup inside does)."""
 
@@ -83,6 +93,9 @@ def _verdict(life: "asyncio.Task[None]", *, stopped: bool) -> int:
         case ValidationError() as error:
             faults = [{"setting": ".".join(map(str, fault["loc"])), "problem": fault["msg"]} for fault in error.errors(include_input=False)]
             log.critical("settings_invalid", model=error.title, faults=faults)
+            return MISCONFIGURED
+        case Misconfigured() as refused:
+            log.critical("settings_invalid", model="", faults=[{"setting": refused.setting, "problem": refused.problem}])
             return MISCONFIGURED
         case error:
             log.critical("service_failed", exc_info=error)

@@ -158,6 +158,7 @@ async def in_process(
     docker_host: str = "unix:///var/run/docker.sock",
     retry_delays_seconds: tuple[float, ...] = (1, 5, 30, 120),
     store_wait_seconds: float = 240,
+    health: HealthSettings | None = None,
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -172,7 +173,7 @@ async def in_process(
         store_wait_seconds=store_wait_seconds,
     )
     bus = stage.server.settings("runner").model_copy(update={"retry_delays_seconds": retry_delays_seconds})
-    async with runner(settings, bus, HealthSettings()):
+    async with runner(settings, bus, health or HealthSettings()):
         yield
 
 

@@ -31,6 +31,12 @@ async def test_ready_when_every_check_passes() -> None:
         assert await request(server, get("/healthz")) == (200, {"healthy": True})
 
 
+async def test_what_a_process_found_at_its_start_is_told_beside_its_checks() -> None:
+    async with HealthServer("127.0.0.1", 0, {"bus": fine}, {"protections": ["seccomp"], "missing": []}) as server:
+        told = {"protections": ["seccomp"], "missing": []}
+        assert await request(server, get("/readyz")) == (200, {"ready": True, "checks": {"bus": "ok"}, "about": told})
+
+
 async def test_not_ready_says_why_without_a_secret() -> None:
     redaction.forget("the-database-password")
 

@@ -111,6 +111,12 @@ def test_wrong_settings_are_said_without_their_values(start: Callable[[str], Pro
     assert "hunter2" not in json.dumps(service.lines)
 
 
+def test_a_setting_that_cannot_be_granted_is_as_wrong(start: Callable[[str], Process]) -> None:
+    service = start("raise service.Misconfigured('RUNTIME', 'there is none of that name')\nyield")
+    assert service.end() == 78
+    assert service.lines[0]["faults"] == [{"setting": "RUNTIME", "problem": "there is none of that name"}]
+
+
 def test_one_that_does_not_stop_is_ended(start: Callable[[str], Process]) -> None:
     service = start("yield\nawait asyncio.Event().wait()")
     service.until("service_started")
