@@ -6,6 +6,9 @@ from pathlib import Path
 
 from services.git.command import Caps, Git
 
+_WIDTH = 32
+"""Commits for each step, listed at once, newest first. Where a history is wider, or its dates lie, a step asks for what it lacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
@@ -17,23 +20,26 @@ class Depth:
 
 async def within(git: Git, repository: Path, commit_sha: str, depth: int) -> Depth:
     """The commits at most `depth` - 1 steps from a commit."""
+    parents = await _parents(git, repository, "--parents", f"--max-count={1 + (depth - 1) * _WIDTH}", commits=[commit_sha])
     seen, level, boundary = {commit_sha: None}, [commit_sha], list[str]()
     for step in range(depth):
-        lines = await _with_parents(git, repository, level)
+        if unknown := [commit for commit in level if commit not in parents]:
+            parents |= await _parents(git, repository, "--parents", "--no-walk", commits=unknown)
         if step == depth - 1:
-            boundary = sorted(commit for commit, *parents in lines if parents)
+            boundary = sorted(commit for commit in level if parents[commit])
             break
-        level = list(dict.fromkeys(parent for _, *parents in lines for parent in parents if parent not in seen))
+        level = list(dict.fromkeys(parent for commit in level for parent in parents[commit] if parent not in seen))
         seen |= dict.fromkeys(level)
         if not level:
             break
     return Depth(tuple(seen), tuple(boundary))
 
 
-async def _with_parents(git: Git, repository: Path, commits: Sequence[str]) -> list[list[str]]:
+async def _parents(git: Git, repository: Path, *arguments: str, commits: Sequence[str]) -> dict[str, list[str]]:
     asked = "".join(f"{commit}\n" for commit in commits).encode()
-    listed = await git.run("rev-list", "--no-walk", "--parents", "--stdin", repository=repository, stdin=asked)
-    return [line.split() for line in listed.required().output.decode("ascii").splitlines()]
+    listed = await git.run("rev-list", *arguments, "--stdin", repository=repository, stdin=asked)
+    lines = (line.split() for line in listed.required().output.decode("ascii").splitlines())
+    return {commit: parents for commit, *parents in lines}
 
 
 async def given(git: Git, repository: Path, commit_sha: str, depth: int, caps: Caps) -> frozenset[str]:
