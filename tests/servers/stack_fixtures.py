@@ -12,6 +12,7 @@ from deploy.embedded.scripted.server import ScriptedModel
 from deploy.embedded.scripted.steps import Say
 from deploy.images.build import ensure_images
 from tests.servers import git_objects
+from tests.servers.authority import Authority
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
 from tests.servers.stack import GIT_TOKEN, MODEL_KEYS, Person, Stack
@@ -50,13 +51,20 @@ def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 
 @pytest.fixture(scope="session")
-def stack(model: ModelThread) -> Iterator[Stack]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """That the stack's operator trusts beside the usual ones."""
+    return Authority(Path(tmp_path_factory.mktemp("authority")))
+
+
+@pytest.fixture(scope="session")
+def stack(model: ModelThread, authority: Authority) -> Iterator[Stack]:
     ensure_images(print)
     stack = Stack(
         {
             "SIGNUP": "true",
             "GIT_ALLOW_PROTOCOLS": "https,http",
             "GIT_ALLOW_NETWORKS": "127.0.0.0/8",
+            "CA_BUNDLE": str(authority.bundle),
             "GIT_MAX_WORKSPACE_MIB": "64",
             "ANTHROPIC_BASE_URL": model.url,
             "OPENAI_BASE_URL": model.url,

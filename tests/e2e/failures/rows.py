@@ -6,10 +6,13 @@
 Each assertion names the task and shows it, so that a red row can be read without the logs.
 """
 
+import contextlib
+import os
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +104,16 @@ def containers_of(task_id: str) -> list[str]:
     """Every container that carries the task's label."""
     command = ["/usr/bin/env", "docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=async-code.task={task_id}"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Generator[None]:
+    """The process does nothing meanwhile, and its messages wait."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _named(place: Path, name: str) -> list[Path]:

@@ -1,29 +1,15 @@
 """What a task stands on is no longer stored: it ends with that, and a person knows that trying again is what helps."""
 
 import asyncio
-import contextlib
-import os
-import signal
-from collections.abc import Generator
 
 from deploy.nats.api import Api
 from shared.bus.streams import Stream
 from shared.events.failures import FailureClass
-from tests.e2e.failures.rows import Remote, Row, ends
+from tests.e2e.failures.rows import Remote, Row, ends, frozen
 from tests.servers.git import GitServer
 from tests.servers.stack import Person, Stack
 
 LOST = Row("failed", FailureClass.SETUP_FAILED, "blob_missing")
-
-
-@contextlib.contextmanager
-def frozen(pid: int) -> Generator[None]:
-    """The process does nothing meanwhile, and its messages wait."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def expire(stack: Stack, stream: Stream) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class World:
     server: GitServer
     elsewhere: GitServer
     tls: GitServer
+    """Its certificate is nobody's; those of the others the operator's authority has signed, each for another name or time."""
+    expired: GitServer
+    misnamed: GitServer
+    trusted: GitServer
     name: str
 
     @property
@@ -140,6 +145,9 @@ CLONES = (
         before=lambda world: world.server.answer_with_page(world.name, b"<p>\nIn\n</p>\n"),
     ),
     Case("a certificate nobody signed", clone_refused("repository_certificate"), url=lambda world: world.tls.url("any")),
+    Case("a certificate of yesterday", clone_refused("repository_certificate"), url=lambda world: world.expired.url("any")),
+    Case("a certificate for another name", clone_refused("repository_certificate"), url=lambda world: world.misnamed.url("any")),
+    Case("a certificate of the operator's authority", clone_refused("repository_not_found"), url=lambda world: world.trusted.url("any")),
 )
 PUSHES = (
     Case(
@@ -199,26 +207,39 @@ class Begun:
 
 @pytest.fixture(scope="module")
 def begun(
-    request: pytest.FixtureRequest, stack: Stack, git_server: GitServer, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    git_server: GitServer,
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Begun]]:
     """Every chosen row's task."""
     specs: list[Any] = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     chosen = [spec.params["case"] for spec in specs if spec is not None and isinstance(spec.params.get("case"), Case)]
     place = tmp_path_factory.mktemp("hosts")
     (place / "ca").mkdir()
-    context = Authority(place / "ca").server_context("127.0.0.1")
-    with GitServer(place / "elsewhere") as elsewhere, GitServer(place / "tls", tls=context) as tls:
+    with ExitStack() as hosts:
+        elsewhere = hosts.enter_context(GitServer(place / "elsewhere"))
+        tls, expired, misnamed, trusted = [
+            hosts.enter_context(GitServer(place / name, tls=context))
+            for name, context in (
+                ("tls", Authority(place / "ca").server_context("127.0.0.1")),
+                ("expired", authority.server_context("127.0.0.1", expired=True)),
+                ("misnamed", authority.server_context("git.example")),
+                ("trusted", authority.server_context("127.0.0.1")),
+            )
+        ]
         people, tasks = list[Person](), dict[str, Begun]()
         for number, case in enumerate(sorted(chosen, key=lambda case: case not in UNREACHABLE)):
             if number % AT_A_TIME == 0:
                 people.append(stack.user())
                 host = f"127.0.0.1:{git_server.port}"
                 people[-1].client.post("/v1/credentials", {"purpose": "git_token", "host": host, "value": GIT_TOKEN})
-            world = World(stack, git_server, elsewhere, tls, f"row-{number}")
+            world = World(stack, git_server, elsewhere, tls, expired, misnamed, trusted, f"row-{number}")
             tasks[case.name] = Begun(world, people[-1], _hand_in(case, world, people[-1]))
         yield tasks
         assert elsewhere.seen == []
-        assert all(not seen.authorized for seen in tls.seen)
+        assert all(not seen.authorized for host in (tls, expired, misnamed) for seen in host.seen)
 
 
 def _hand_in(case: Case, world: World, person: Person) -> str:
