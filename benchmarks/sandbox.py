@@ -3,11 +3,14 @@
 The peer's flags are made from the very request the runner sends, so that the two cannot drift apart; it loads no repository.
 """
 
+import asyncio
 import itertools
 import json
+import os
 import subprocess
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +21,8 @@ from deploy.images.settings import ImageSettings
 from services.runner import container
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_sandbox import DockerSandboxes
-from services.runner.sandbox import Program, SandboxSpec, Stream
+from services.runner.sandbox import Program, Sandbox, SandboxSpec, Stream
+from services.runner.warm import Kind
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
@@ -30,47 +34,57 @@ _SECCOMP = Path(container.__file__).with_name("seccomp.json")
 _MIB = 1024 * 1024
 _FILES = {f"file{number}.txt": b"line\n" * 50 for number in range(40)}
 _SAY = b"echo here; echo more >> file1.txt\n"
-_STEPS = ("created and started", "repository inside", "first output", "stopped and harvested", "removed")
+_STEPS = ("there", "repository inside", "first output", "stopped and harvested", "removed")
+_AT_ONCE = 20
+_SIZES_MB = (5, 200)
+_MB = 1_000_000
+
+Make = Callable[[SandboxSpec], Awaitable[Sandbox]]
 
 
 async def measure(runs: int, say: Say) -> Answer:
-    """`runs` sandboxes and as many containers by hand, one after the other in turn."""
-    ours, by_hand = list[list[float]](), list[float]()
+    """`runs` sandboxes made anew, as many made beforehand, and as many containers by hand, one after the other in turn."""
+    cold, warm, by_hand = list[list[float]](), list[list[float]](), list[float]()
     engine = DockerEngine(_DOCKER)
     sandboxes = DockerSandboxes(engine, deployment=f"measured-{uuid.uuid4()}", runner_id="measured")
     try:
         with TemporaryDirectory(prefix="async-code-sandbox-") as directory:
             source = snapshot(repository(Path(directory) / "r", _FILES), Path(directory) / "s")
             for number in range(-1, runs):
-                steps = await _sandbox(sandboxes, source, Path(directory) / "pack")
+                steps = await _sandbox(sandboxes.create, source, Path(directory) / "pack")
+                prepared = await sandboxes.prepare(_kind().spec(None))
+                warmed = await _sandbox(prepared.adopt, source, Path(directory) / "pack")
                 beside = _docker_run()
                 if number >= 0:  # the first warms up
-                    ours.append(steps)
+                    cold.append(steps)
+                    warm.append(warmed)
                     by_hand.append(beside)
+            say(f"sandbox: {runs} sandboxes made anew, as many made beforehand, and as many by hand")
+            together = await _at_once(sandboxes, source, Path(directory)) if runs >= _AT_ONCE else []
+            sizes = [await _carried(sandboxes, size, Path(directory) / f"of{size}") for size in (_SIZES_MB if runs >= _AT_ONCE else ())]
     finally:
         engine.close()
-    say(f"sandbox: {runs} sandboxes and as many by hand")
-    return Answer("sandbox", "What does a sandbox cost beside `docker run` of the same container?", _METHOD, tuple(_rows(ours, by_hand)))
+    rows = [*_rows("cold", cold, by_hand), *_rows("warm", warm, by_hand), _row("`docker run` → process, without a repository", by_hand)]
+    more = [_row(f"{_AT_ONCE} at once, cold: → first output", together)] if together else []
+    more += [row for size in sizes for row in size]
+    return Answer("sandbox", "What does a sandbox cost beside `docker run` of the same container?", _METHOD, (*rows, *more))
 
 
-def _rows(ours: list[list[float]], by_hand: list[float]) -> list[Row]:
-    rows = [_row(name, [steps[at] for steps in ours]) for at, name in enumerate(_STEPS)]
-    up = [sum(steps[:3]) for steps in ours]
-    rows += [_row("create → agent process, with its repository", up), _row("`docker run` → process, without a repository", by_hand)]
-    one = ratio(median([steps[0] + steps[2] for steps in ours]), median(by_hand))
-    rows.append({"what": "(created + first output) / `docker run`", "p50 ms": None, "p99 ms": None, "n": None, "ratio": one, LOAD: load()})
-    with_repository = ratio(median(up), median(by_hand))
+def _rows(how: str, ours: list[list[float]], by_hand: list[float]) -> list[Row]:
+    rows = [_row(f"{how}: {name}", [steps[at] for steps in ours]) for at, name in enumerate(_STEPS)]
+    bare = [steps[0] + steps[2] for steps in ours]
     return [
         *rows,
-        {"what": "with its repository / `docker run`", "p50 ms": None, "p99 ms": None, "n": None, "ratio": with_repository, LOAD: load()},
+        _row(f"{how}: → agent process, workspace excluded", bare, ratio(median(bare), median(by_hand))),
+        _row(f"{how}: → agent process, with its repository", [sum(steps[:3]) for steps in ours]),
     ]
 
 
-def _row(name: str, seconds: list[float]) -> Row:
-    return {"what": name, **milliseconds(seconds), "ratio": None, LOAD: load()}
+def _row(name: str, seconds: list[float], beside: float | None = None) -> Row:
+    return {"what": name, **milliseconds(seconds), "ratio to `docker run`": beside, LOAD: load()}
 
 
-async def _sandbox(sandboxes: DockerSandboxes, source: Snapshot, pack: Path) -> list[float]:
+async def _sandbox(make: Make, source: Snapshot, pack: Path, script: bytes = _SAY) -> list[float]:
     """Seconds of each step of one sandbox's life."""
     said: list[float] = []
 
@@ -78,12 +92,12 @@ async def _sandbox(sandboxes: DockerSandboxes, source: Snapshot, pack: Path) -> 
         said.append(time.monotonic())
 
     moments = [time.monotonic()]
-    sandbox = await sandboxes.create(_spec())
+    sandbox = await make(_spec(source.tar.stat().st_size))
     try:
         moments.append(time.monotonic())
         await sandbox.load(source.tar, source.base_sha)
         moments.append(time.monotonic())
-        await sandbox.run(Program(("/bin/bash", "-s"), _SAY), hear)
+        await sandbox.run(Program(("/bin/bash", "-s"), script), hear)
         moments.append(said[0])
         await sandbox.stop_agent()
         await sandbox.harvest(source.base_sha, pack)
@@ -94,10 +108,31 @@ async def _sandbox(sandboxes: DockerSandboxes, source: Snapshot, pack: Path) -> 
     return [end - begin for begin, end in itertools.pairwise(moments)]
 
 
-def _spec() -> SandboxSpec:
+async def _at_once(sandboxes: DockerSandboxes, source: Snapshot, room: Path) -> list[float]:
+    """Seconds from asking to the first output of each of many that are asked for together."""
+    lives = await asyncio.gather(*(_sandbox(sandboxes.create, source, room / f"pack{number}") for number in range(_AT_ONCE)))
+    return [sum(steps[:3]) for steps in lives]
+
+
+async def _carried(sandboxes: DockerSandboxes, size_mb: int, room: Path) -> list[Row]:
+    """What a repository of this size costs on its way in, and as a change on its way out: files of 50 kB that nothing compresses."""
+    files = {f"d{number % 50}/file{number}.bin": os.urandom(50_000) for number in range(size_mb * _MB // 50_000)}
+    source = snapshot(repository(room / "r", files), room / "s")
+    script = f"echo here; for n in {{1..{len(files)}}}; do head -c 50000 /dev/urandom > new$n.bin; done\n".encode()
+    steps = await _sandbox(sandboxes.create, source, room / "pack", script)
+    return [_row(f"{size_mb} MB in: repository inside", [steps[1]]), _row(f"{size_mb} MB out: stopped and harvested", [steps[3]])]
+
+
+def _kind() -> Kind:
+    kind = Kind.of(_spec(), door=False)
+    assert kind is not None
+    return kind
+
+
+def _spec(workspace_bytes: int = 8 * _MIB) -> SandboxSpec:
     return SandboxSpec(
         run_id=RunId(ids.fresh()), fence=1, owner=OwnerId(ids.fresh()), task_id=TaskId(ids.fresh()), image=_IMAGE,
-        limits=Limits(), workspace_bytes=8 * _MIB, max_result_bytes=32 * _MIB,
+        limits=Limits(), workspace_bytes=workspace_bytes, max_result_bytes=256 * _MIB,
     )  # fmt: skip
 
 
@@ -139,7 +174,8 @@ def _cpus(nano: int) -> float:
 
 
 _METHOD = (
-    "One process calls the runner's own sandbox adapter: create, load a snapshot of 40 files, run a script, stop, harvest, remove. In turn "
-    "with it, Docker's own client runs the same image with the same limits, mounts and hardening on the same engine, as `docker run --rm … "
-    "/bin/echo`. Monotonic clock of that process; first output is when it arrives there."
+    "One process calls the runner's own sandbox adapter: there (cold: created and started; warm: made beforehand, and adopted), "
+    "load a snapshot of 40 files, run a script, stop, harvest, remove. In turn with it, Docker's own client runs the same image with the "
+    "same limits, mounts and hardening on the same engine, as `docker run --rm … /bin/echo`. Monotonic clock of that process; first output "
+    "is when it arrives there. The sizes are repositories of 50 kB files that nothing compresses, and changes that add as many."
 )

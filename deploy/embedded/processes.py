@@ -227,6 +227,7 @@ def _git(deployment: Deployment) -> Mapping[str, str]:
 def _runner(deployment: Deployment) -> Mapping[str, str]:
     given = {
         "RUNNER_SLOTS": "RUNNER_SLOTS",
+        "RUNNER_WARM": "RUNNER_WARM",
         "RUNNER_RUNTIME": "RUNNER_RUNTIME",
         "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS",
         "RUNNER_ALLOW_MISSING": "ALLOW_MISSING",

@@ -78,6 +78,7 @@ TABLE = (
     Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default", (2, 600)),
     Setting("RUNNER_SLOTS", _NUMBER, "how many sandboxes run at once; the runner's own default", (1, 256)),
     Setting("DOCKER_HOST", r"(unix:///|tcp://)\S+", "the Docker engine that sandboxes run on; unix:///var/run/docker.sock by default"),
+    Setting("RUNNER_WARM", _NUMBER, "how many sandboxes of each kind in use are made beforehand; 2 by default, 0 for none", (0, 64)),
     Setting("RUNNER_RUNTIME", r"[A-Za-z0-9._-]{1,64}", "what runs sandboxes: runsc for gVisor; runc by default"),
     Setting(
         "ALLOW_MISSING", r"[a-z_]+(,[a-z_]+)*", "walls of sandboxes that this machine's engine lacks and may lack, comma-separated; none"

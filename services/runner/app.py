@@ -15,6 +15,7 @@ from services.runner.handlers import StartRun
 from services.runner.protections import Walls
 from services.runner.runs import Facilities
 from services.runner.settings import RunnerSettings
+from services.runner.warm import Pool
 from shared.blobs.store import BlobStore
 from shared.bus.connection import Bus
 from shared.bus.lease import Fates, Leases
@@ -44,20 +45,22 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
     try:
         leases = Leases(bus, settings.lease_ttl_seconds)
         egress: Egress = NullEgress() if settings.egress_socket is None else EgressClient(bus, settings.egress_socket)
-        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, egress, settings, own_id)
+        pool = Pool(sandboxes, egress, each=settings.warm, total=settings.warm_total)
+        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, pool, egress, settings, own_id)
         bus.consume(Stream.CMD, Durable.RUNNER, StartRun(facilities, leases), slots=settings.slots)
         checks = {"bus": bus.ready, "docker": sandboxes.ready, "egress": egress.ready}
         async with HealthServer(health_settings.host, health_settings.port, checks, walls.about()):
             removed = await orphans.clear_sandboxes(sandboxes, own_id, _alive(leases))
             await egress.close_all()
-            await bus.start()
-            sweeping = asyncio.create_task(orphans.sweep(sandboxes, _alive(leases), _SWEEP_SECONDS))
-            if walls.seen is not None:
-                await bus.publish(envelope.new(_ready(walls, own_id, settings.runtime), source="runner"))
-            log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed, missing=sorted(walls.missing))
-            yield
-            sweeping.cancel()
-            await asyncio.wait({sweeping})
+            async with pool.filled():
+                await bus.start()
+                sweeping = asyncio.create_task(orphans.sweep(sandboxes, _alive(leases), _SWEEP_SECONDS))
+                if walls.seen is not None:
+                    await bus.publish(envelope.new(_ready(walls, own_id, settings.runtime), source="runner"))
+                log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed, missing=sorted(walls.missing))
+                yield
+                sweeping.cancel()
+                await asyncio.wait({sweeping})
     finally:
         await bus.stop()
         engine.close()

@@ -18,8 +18,9 @@ from services.runner.doors import Door, DoorRequest, Egress, Spending
 from services.runner.errors import RunFailure, RunnerError, SandboxLost, SandboxUnavailable
 from services.runner.lines import Line, LineSplitter
 from services.runner.recorder import Recorder
-from services.runner.sandbox import Harvest, Program, Sandbox, SandboxFactory, SandboxSpec, Stream
+from services.runner.sandbox import Harvest, Program, Sandbox, SandboxSpec, Stream
 from services.runner.stopping import Clocks, Stop
+from services.runner.warm import Pool, Warm
 from shared.bus.errors import Transient
 from shared.events.ids import GitSha
 from shared.events.output import MAX_TEXT, AgentEvent
@@ -59,8 +60,8 @@ class Made:
 class Attempt:
     """Runs one order once."""
 
-    def __init__(self, sandboxes: SandboxFactory, egress: Egress, agent: Agent, recorder: Recorder, stop: Stop) -> None:
-        self._sandboxes = sandboxes
+    def __init__(self, pool: Pool, egress: Egress, agent: Agent, recorder: Recorder, stop: Stop) -> None:
+        self._pool = pool
         self._egress = egress
         self._agent = agent
         self._recorder = recorder
@@ -70,20 +71,32 @@ class Attempt:
 
     async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
         """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
-        door = await self._egress.open(order.door_request) if self._agent.vendor else None
+        warm = self._pool.take(order.spec, door=self._agent.vendor is not None)
         try:
-            made = await self._with_door(order, door, on_started)
+            door = await self._opened(order, warm)
+        except BaseException:
+            if warm is not None:
+                await asyncio.shield(self._pool.discard(warm))
+            raise
+        try:
+            made = await self._with_door(order, door, warm, on_started)
         finally:
             if door is not None:
                 await asyncio.shield(self._closed(order))
         return replace(made, spending=self.spending)
 
-    async def _with_door(self, order: Order, door: Door | None, on_started: Callable[[str], Awaitable[None]]) -> Made:
+    async def _opened(self, order: Order, warm: Warm | None) -> Door | None:
+        """The door; where a warm sandbox waits for one, in its place."""
+        if not self._agent.vendor:
+            return None
+        return await self._egress.open(replace(order.door_request, place=warm.place if warm is not None else None))
+
+    async def _with_door(self, order: Order, door: Door | None, warm: Warm | None, on_started: Callable[[str], Awaitable[None]]) -> Made:
         spec, assignment = order.spec, order.assignment
         if door is not None:
             spec = replace(spec, door=door.directory)
             assignment = replace(assignment, door=door)
-        sandbox = await self._sandboxes.create(spec)
+        sandbox = await self._pool.sandbox(spec, warm)
         try:
             return await self._inside(sandbox, order, assignment, on_started)
         finally:

@@ -15,11 +15,13 @@ from services.runner.sandbox import Stream
 
 SCRIPT = r"""
 # attendant SECONDS: does a step at a word on standard input, and ends by itself when nobody has said anything for so long. A word is
-# "load LENGTH TOKEN" and LENGTH bytes of a tar, "keep-index 0 TOKEN" or "harvest-room 0 TOKEN"; the answer is what the step complained
-# about and a line "TOKEN <exit code>".
+# "load LENGTH TOKEN" and LENGTH bytes of a tar, "keep-index 0 TOKEN", "harvest-room 0 TOKEN", or "live SECONDS TOKEN": from now on it waits
+# so long. The answer is what the step complained about and a line "TOKEN <exit code>".
 set -uo pipefail
 lib=/usr/local/lib/async-code
-while IFS=' ' read -r -t "$1" word length token; do
+patience=$1
+while IFS=' ' read -r -t "$patience" word length token; do
+  if [[ $word == live ]]; then patience=$length; printf '%s 0\n' "$token"; continue; fi
   case $word in
     load) head --bytes="$length" | { "$lib/load"; code=$?; cat > /dev/null; exit "$code"; } ;;
     keep-index | harvest-room) "$lib/$word" < /dev/null ;;
@@ -51,12 +53,15 @@ def command(seconds: int) -> list[str]:
     return ["/bin/bash", "-c", SCRIPT, "attendant", str(seconds)]
 
 
-async def asked(stream: Conversation, word: str, source: Path | None) -> tuple[int, str] | None:
-    """The step's exit code and the beginning of what it complained about; None when the first process ended before it answered."""
+async def asked(stream: Conversation, word: str, source: Path | int = 0) -> tuple[int, str] | None:
+    """The step's exit code and the beginning of what it complained about; None when the first process ended before it answered.
+
+    `source` is the file that the step takes, or the number that the word needs.
+    """
     token = secrets.token_hex(16)
-    length = 0 if source is None else (await asyncio.to_thread(source.stat)).st_size
+    length = source if isinstance(source, int) else (await asyncio.to_thread(source.stat)).st_size
     await stream.write(f"{word} {length} {token}\n".encode())
-    if source is not None:
+    if isinstance(source, Path):
         await _fed(stream, source)
     answer = re.compile(token.encode() + rb" (\d{1,3})\n")
     said = bytearray()

@@ -4,14 +4,18 @@ Must never take anything a user or an agent wrote: image, limits and ids are typ
 tested from inside in tests/integration/services/runner/.
 """
 
+import re
+import uuid
 from typing import Any
 
 from services.runner import attendant
 from services.runner.sandbox import SandboxSpec
+from shared.events.ids import RunId
 
 AGENT = "10001:10001"
 HARVEST = "10002:10002"
 WORKSPACE = "/workspace"
+HOME = "/home/agent"
 DOOR = "/run/egress"
 SCRIPTS = "/usr/local/lib/async-code/"
 FIRST_PROCESSES = 2
@@ -19,6 +23,7 @@ FIRST_PROCESSES = 2
 
 MIB = 1024 * 1024
 _LABEL = "async-code."
+_NAMED = re.compile(r"/?async-code-(?P<run>[0-9a-f]{8}-[0-9a-f-]{27})-(?P<fence>\d{1,19})")
 _OWN_PROCESSES = 16
 """Beside the agent's: init, attendant, and the scripts that load and harvest."""
 _OWN_FILES = 64 * MIB
@@ -26,7 +31,8 @@ _AFTERLIFE_SECONDS = 1_800
 """A container whose runner died ends by itself this long after its run's time was over."""
 _SMALL_MIB = 16
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOSTNAME = "sandbox"
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
 def name(spec: SandboxSpec) -> str:
@@ -34,10 +40,21 @@ def name(spec: SandboxSpec) -> str:
     return f"async-code-{spec.run_id}-{spec.fence}"
 
 
+def warm_name() -> str:
+    """The name of a container that belongs to no run yet; it is renamed for its run."""
+    return f"async-code-warm-{uuid.uuid4()}"
+
+
+def named(name: str) -> tuple[RunId, int]:
+    """The run and fence that a container's name tells; no run where it has none. Labels cannot be changed, a name can."""
+    found = _NAMED.fullmatch(name)
+    return (RunId(found["run"]), int(found["fence"])) if found else (RunId(""), 0)
+
+
 def labels(spec: SandboxSpec, deployment: str, runner_id: str) -> dict[str, str]:
-    """Whose container this is, for the people and runners who find it."""
-    values = {"deployment": deployment, "runner": runner_id, "run": spec.run_id, "fence": str(spec.fence)}
-    return {_LABEL + key: str(value) for key, value in (values | {"owner": spec.owner, "task": spec.task_id}).items()}
+    """Whose container this is, for the people and runners who find it. One that waits for a run has only the first two."""
+    values = {"deployment": deployment, "runner": runner_id, "run": spec.run_id, "fence": str(spec.fence or "")}
+    return {_LABEL + key: value for key, value in (values | {"owner": spec.owner, "task": spec.task_id}).items() if value}
 
 
 def label(key: str) -> str:
@@ -51,7 +68,7 @@ def disks(spec: SandboxSpec) -> dict[str, int]:
     beside = max(spec.limits.disk_mib // 4, _SMALL_MIB) * MIB
     return {
         WORKSPACE: disk,
-        "/home/agent": beside,
+        HOME: beside,
         "/tmp": beside,  # noqa: S108 - the sandbox's, not the host's
         "/base": 2 * spec.workspace_bytes + spec.max_result_bytes + _OWN_FILES,
     }
@@ -60,6 +77,11 @@ def disks(spec: SandboxSpec) -> dict[str, int]:
 def memory_bytes(spec: SandboxSpec) -> int:
     """What the agent's processes may take, and the disks on top: full disks leave the processes their share."""
     return spec.limits.memory_mib * MIB + sum(disks(spec).values())
+
+
+def patience_seconds(spec: SandboxSpec) -> int:
+    """How long the first process waits for a word before it ends the container."""
+    return spec.limits.wall_seconds + _AFTERLIFE_SECONDS
 
 
 def create_request(
@@ -71,11 +93,11 @@ def create_request(
         # The first process is not the agent's, so the agent cannot end it; it ends by itself when nobody comes back for it.
         "User": HARVEST,
         "Entrypoint": ["/usr/bin/tini", "--"],
-        "Cmd": attendant.command(spec.limits.wall_seconds + _AFTERLIFE_SECONDS),
+        "Cmd": attendant.command(patience_seconds(spec)),
         "OpenStdin": True,  # and it stays open when whoever said a word goes
-        "Env": [f"PATH={PATH}", "LANG=C.UTF-8"],
+        "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "WorkingDir": "/",
-        "Hostname": "sandbox",
+        "Hostname": HOSTNAME,
         "Labels": container_labels,
         "HostConfig": _host_config(spec, _security_options(seccomp, apparmor), runtime),
     }
@@ -122,7 +144,7 @@ def _tmpfs(spec: SandboxSpec) -> dict[str, str]:
     agents = "rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001"
     options = {
         WORKSPACE: agents,
-        "/home/agent": agents,
+        HOME: agents,
         "/tmp": "rw,nosuid,nodev,exec,mode=1777",  # noqa: S108 - the sandbox's, not the host's
         "/base": "rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002",
     }

@@ -84,6 +84,10 @@ class DockerEngine:
         """Ends and removes a container; one that is gone already is as good."""
         await self.call(lambda api: _remove(api, container_id))
 
+    async def rename(self, container_id: str, name: str) -> None:
+        """Gives a container another name. Raises SandboxUnavailable where it is taken, SandboxGone where there is no such container."""
+        await self.call(lambda api: api.rename(container_id, name))
+
     async def limit_processes(self, container_id: str, limit: int) -> int:
         """Changes how many there may be, for which docker-py knows no way; the engine's status."""
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import structlog
 
-from services.runner import attendant, container
+from services.runner import attendant, container, standing
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_stream import ProcessStream
 from services.runner.errors import (
@@ -22,6 +22,7 @@ from services.runner.errors import (
     NestedRepository,
     ResultTooLarge,
     RunFailure,
+    RunnerError,
     SandboxGone,
     SandboxUnavailable,
     SubmoduleContent,
@@ -29,7 +30,7 @@ from services.runner.errors import (
 )
 from services.runner.harvest import HarvestReader, elsewhere
 from services.runner.sandbox import Condition, Elsewhere, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
-from shared.events.ids import GitSha, RunId
+from shared.events.ids import GitSha
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ _STEP_SECONDS = 300
 _STOP_SECONDS = 20
 _MAKING_WAY = (256, 1_024)
 """How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
+_AGENT_ENVIRONMENT = {"HOME": container.HOME, "USER": "agent", "LOGNAME": "agent", "TERM": "dumb"}
 _KEPT_COMPLAINT_BYTES = 4_096
 _NOT_STARTED = 126
 _KILLED = 137
@@ -67,15 +69,33 @@ class DockerSandboxes:
         self._apparmor = apparmor
         self._seccomp = _SECCOMP.read_text()
         self._cpus: int | None = None
+        self._known: dict[str, DockerSandbox] = {}
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See SandboxFactory. A cancelled call leaves nothing behind."""
+        return await self._made(container.name(spec), spec)
+
+    async def prepare(self, spec: SandboxSpec) -> "WarmSandbox":
+        """See PreparedFactory. A cancelled call leaves nothing behind."""
+        sandbox = await self._made(container.warm_name(), spec)
+        try:
+            await sandbox.standing_by()
+        except BaseException:
+            with contextlib.suppress(RunnerError):  # what is raised is why it is not wanted
+                await asyncio.shield(sandbox.kill())
+            raise
+        return WarmSandbox(self._engine, sandbox)
+
+    async def _made(self, name: str, spec: SandboxSpec) -> "DockerSandbox":
         image_id = await self._image(spec.image)
         spec = await self._fitted(spec)
         labels = container.labels(spec, self.deployment, self._runner_id)
         request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime, apparmor=self._apparmor)
-        container_id = await self._engine.start(container.name(spec), request)
-        return DockerSandbox(self._engine, container_id, image_id, spec)
+        container_id = await self._engine.start(name, request)
+        sandbox = DockerSandbox(self._engine, container_id, image_id, spec, lambda: self._known.pop(container_id, None))
+        sandbox.stand_by(standing.AT_ONCE)
+        self._known[container_id] = sandbox
+        return sandbox
 
     async def _fitted(self, spec: SandboxSpec) -> SandboxSpec:
         """The engine refuses more processors than its machine has, and nobody who hands in a task knows how many those are."""
@@ -93,25 +113,70 @@ class DockerSandboxes:
         """See SandboxFactory."""
         wanted = {"label": [f"{container.label('deployment')}={self.deployment}"]}
         found = await self._engine.call(lambda api: cast("list[dict[str, Any]]", api.containers(all=True, filters=wanted)))
-        return [_leftover(str(entry["Id"]), cast("dict[str, str]", entry["Labels"])) for entry in found]
+        return [_leftover(entry) for entry in found]
 
     async def remove(self, leftover: Leftover) -> None:
         """See SandboxFactory."""
-        await self._engine.remove(leftover.container_id)
+        known = self._known.get(leftover.container_id)
+        await (self._engine.remove(leftover.container_id) if known is None else known.kill())
 
     async def ready(self) -> None:
         """See SandboxFactory."""
         await self._engine.call(lambda api: api.ping())
 
 
+class WarmSandbox:
+    """A container that belongs to no run yet."""
+
+    def __init__(self, engine: DockerEngine, sandbox: "DockerSandbox") -> None:
+        self._engine = engine
+        self._sandbox = sandbox
+
+    async def adopt(self, spec: SandboxSpec) -> Sandbox:
+        """See Prepared. An image of the same name that was built since is not what the attempt asked for."""
+        if await self._engine.image_id(spec.image) != self._sandbox.image_digest:
+            raise SandboxUnavailable(f"{spec.image} is another image by now")
+        await self._sandbox.belong_to(spec)
+        return self._sandbox
+
+    async def discard(self) -> None:
+        """See Prepared."""
+        await self._sandbox.kill()
+
+
+@dataclass
+class _Begun:
+    """A process of a container, and its input and output."""
+
+    exec_id: str
+    stream: ProcessStream
+
+
 class DockerSandbox:
     """One container."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, image_digest: str, spec: SandboxSpec) -> None:
+    def __init__(self, engine: DockerEngine, container_id: str, image_digest: str, spec: SandboxSpec, forget: Callable[[], object]) -> None:
         self._engine = engine
-        self._id = container_id
+        self.container_id = container_id
         self._spec = spec
+        self._forget = forget
+        self._standing: list[asyncio.Task[_Begun]] = []
         self.image_digest = image_digest
+
+    def stand_by(self, processes: int) -> None:
+        """Begins to start processes of the agent's user that wait to be told what to become: the snapshot is unpacked meanwhile."""
+        self._standing += [asyncio.create_task(self._started(_Exec(container.AGENT, standing.COMMAND))) for _ in range(processes)]
+
+    async def standing_by(self) -> None:
+        """Returns when they wait."""
+        await asyncio.gather(*self._standing)
+
+    async def belong_to(self, spec: SandboxSpec) -> None:
+        """From now on it is this attempt's. Raises SandboxGone, SandboxUnavailable."""
+        await self._engine.rename(self.container_id, container.name(spec))
+        # The disks were made for any attempt: what they may hold is the container's, whatever this one would need.
+        self._spec = replace(spec, max_result_bytes=self._spec.max_result_bytes)
+        await self._attended("live", container.patience_seconds(spec))
 
     async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
         """See Sandbox."""
@@ -127,7 +192,8 @@ class DockerSandbox:
 
     async def run(self, program: Program, on_output: OnOutput) -> int:
         """See Sandbox."""
-        environment = {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TERM": "dumb"} | dict(program.environment)
+        environment = _AGENT_ENVIRONMENT | dict(program.environment)
+        await self._let_go(but=1)  # nothing that the agent can touch waits for a word of ours
 
         async def feed(stream: ProcessStream) -> None:
             await stream.write(program.stdin)
@@ -137,6 +203,7 @@ class DockerSandbox:
 
     async def stop_agent(self) -> None:
         """See Sandbox. Ending an agent that took every process there may be needs some more of them: so the limit is raised for that."""
+        await self._let_go()
         if await self._is_alone():
             return
         code, complaint = 0, ""
@@ -150,7 +217,7 @@ class DockerSandbox:
         raise SandboxUnavailable(f"the agent's processes live on ({code}): {complaint}")
 
     async def _allow_processes(self, limit: int) -> None:
-        status = await self._engine.limit_processes(self._id, limit)
+        status = await self._engine.limit_processes(self.container_id, limit)
         if status != HTTPStatus.OK:  # stopping is tried all the same, and says what is wrong
             log.warning("limit_not_raised", run_id=self._spec.run_id, status=status)
 
@@ -186,18 +253,29 @@ class DockerSandbox:
 
     async def kill(self) -> None:
         """See Sandbox."""
-        await self._engine.remove(self._id)
+        self._forget()
+        await self._let_go()
+        await self._engine.remove(self.container_id)
+
+    async def _let_go(self, but: int = 0) -> None:
+        """What still waits, but for so many, ends when its input does."""
+        waiting, self._standing = self._standing[but:], self._standing[:but]
+        for starting in waiting:
+            starting.cancel()
+        for begun in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(begun, _Begun):
+                await begun.stream.close()
 
     async def _is_alone(self) -> bool:
         """Whether no process but the first ones is there: asking costs a twentieth of an exec. An engine that does not count says no."""
-        seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.stats(self._id, stream=False, one_shot=True)))
+        seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.stats(self.container_id, stream=False, one_shot=True)))
         counted = seen.get("pids_stats", {}).get("current")
         return counted == container.FIRST_PROCESSES
 
-    async def _attended(self, word: str, source: Path | None = None) -> tuple[int, str]:
+    async def _attended(self, word: str, source: Path | int = 0) -> tuple[int, str]:
         """Lets the first process take a step: its exit code and the beginning of what it complained about."""
         async with _within(_STEP_SECONDS):
-            stream = await ProcessStream.attach(self._engine.endpoint, self._id)
+            stream = await ProcessStream.attach(self._engine.endpoint, self.container_id)
             try:
                 await self._must_run(looks=1)  # after joining it: a process that ended before would leave us waiting for its start
                 answer = await attendant.asked(stream, word, source)
@@ -238,7 +316,7 @@ class DockerSandbox:
         for look in range(looks):
             if look:
                 await asyncio.sleep(0.1)
-            seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self._id)))
+            seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self.container_id)))
             if not seen["State"]["Running"]:
                 raise SandboxGone("the container does not run any more")
 
@@ -248,23 +326,36 @@ class DockerSandbox:
         feed: Callable[[ProcessStream], Awaitable[None]],
         on_output: OnOutput,
     ) -> int:
-        request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
+        begun = await self._become(process) if process.user == container.AGENT and self._standing else await self._started(process)
+        feeding = asyncio.create_task(_fed(feed, begun.stream))
         try:
-            created = await self._engine.call(lambda api: api.exec_create(self._id, list(process.argv), **request))
-            stream = await ProcessStream.start(self._engine.endpoint, str(created["Id"]))
-        except SandboxUnavailable:
-            await self._must_run()
-            raise
-        feeding = asyncio.create_task(_fed(feed, stream))
-        try:
-            while (piece := await stream.read()) is not None:
+            while (piece := await begun.stream.read()) is not None:
                 await on_output(*piece)
         finally:
             feeding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await feeding
-            await stream.close()
-        return await self._exit_code(str(created["Id"]))
+            await begun.stream.close()
+        return await self._exit_code(begun.exec_id)
+
+    async def _started(self, process: _Exec) -> _Begun:
+        request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
+        try:
+            created = await self._engine.call(lambda api: api.exec_create(self.container_id, list(process.argv), **request))
+            return _Begun(str(created["Id"]), await ProcessStream.start(self._engine.endpoint, str(created["Id"])))
+        except SandboxUnavailable:
+            await self._must_run()
+            raise
+
+    async def _become(self, process: _Exec) -> _Begun:
+        try:
+            waiting = await self._standing.pop(0)
+        except RunnerError:  # it could not be started, or the container has died, which another try tells
+            return await self._started(process)
+        environment = container.ENVIRONMENT | {"HOME": container.HOME, "HOSTNAME": container.HOSTNAME} | process.environment
+        with contextlib.suppress(ConnectionError):  # it has died: its end says so
+            await waiting.stream.write(standing.word(process.argv, environment, process.directory))
+        return waiting
 
     async def _exit_code(self, exec_id: str) -> int:
         """The engine closes the stream a moment before it knows the code, and never knows it when the container died."""
@@ -276,14 +367,10 @@ class DockerSandbox:
         raise SandboxUnavailable("the exec goes on after its output ended")
 
 
-def _leftover(container_id: str, labels: dict[str, str]) -> Leftover:
-    fence = labels.get(container.label("fence"), "0")
-    return Leftover(
-        container_id=container_id,
-        runner_id=labels.get(container.label("runner"), ""),
-        run_id=RunId(labels.get(container.label("run"), "")),
-        fence=int(fence) if fence.isdigit() else 0,
-    )
+def _leftover(entry: dict[str, Any]) -> Leftover:
+    run_id, fence = container.named(next(iter(entry.get("Names") or ()), ""))
+    labels = cast("dict[str, str]", entry["Labels"])
+    return Leftover(str(entry["Id"]), labels.get(container.label("runner"), ""), run_id, fence)
 
 
 async def _no_input(stream: ProcessStream) -> None:

@@ -59,6 +59,14 @@ class ProcessStream:
     @classmethod
     async def _hijacked(cls, endpoint: Endpoint, path: str, body: bytes) -> "ProcessStream":
         reader, writer = await endpoint.connect()
+        try:
+            return await cls._switched(reader, writer, path, body)
+        except BaseException:
+            writer.close()
+            raise
+
+    @classmethod
+    async def _switched(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> "ProcessStream":
         head = (
             f"POST /v1.41{path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
             f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -68,13 +76,11 @@ class ProcessStream:
             await writer.drain()
             answer = await reader.readuntil(b"\r\n\r\n")
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            writer.close()
             raise EngineUnreachable("the Docker engine broke off") from error
         status = int(answer.split(b" ", 2)[1])
         if status in (_SWITCHING, _OK):
             return cls(reader, writer)
         refusal = await reader.read(_PIECE)
-        writer.close()
         error_class = SandboxGone if status in (404, 409) else SandboxUnavailable
         raise error_class(f"the engine answered {status}: {refusal[:500]!r}")
 

@@ -15,6 +15,14 @@ from shared.events.values import CredentialRef, Usage
 
 
 @dataclass(frozen=True)
+class Place:
+    """A host directory in which a door can be opened later: a sandbox that has it mounted already finds the door there."""
+
+    name: str
+    directory: Path
+
+
+@dataclass(frozen=True)
 class DoorRequest:
     """Which attempt wants out, with whose key, for how much, and to whom."""
 
@@ -28,6 +36,8 @@ class DoorRequest:
     max_cost_usd: float
     max_answers: int | None
     """Of the model; None where the agent itself keeps to its turns."""
+    place: Place | None = None
+    """Where to open it; None: in a place of its own."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,14 @@ class Egress(Protocol):
         """A way out for this attempt. Raises CredentialMissing, SandboxUnavailable, or shared.bus.errors.Transient."""
         ...
 
+    async def place(self) -> Place:
+        """A place for a door to come. Raises shared.bus.errors.Transient."""
+        ...
+
+    async def give_up(self, place: Place) -> None:
+        """No door will be opened there."""
+        ...
+
     async def spending(self, run_id: RunId, fence: int) -> Spending:
         """What the attempt has spent so far."""
         ...
@@ -93,6 +111,13 @@ class NullEgress:
     async def open(self, request: DoorRequest) -> Door:
         """See Egress."""
         raise CredentialMissing(f"run {request.run_id} needs a model, and this runner has no egress process")
+
+    async def place(self) -> Place:
+        """See Egress."""
+        raise CredentialMissing("this runner has no egress process")
+
+    async def give_up(self, place: Place) -> None:
+        """See Egress: there is none."""
 
     async def spending(self, run_id: RunId, fence: int) -> Spending:
         """See Egress."""

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr, ValidationError
 
-from services.runner.doors import Door, DoorRequest, Refused, Spending
-from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
+from services.runner.doors import Door, DoorRequest, Place, Refused, Spending
+from services.runner.egress.messages import DoorReport, MadePlace, OpenDoor, OpenedDoor
 from services.runner.errors import CredentialMissing
 from shared.bus.connection import Bus
 from shared.bus.errors import Refused as AnswerRefused
@@ -60,10 +60,24 @@ class EgressClient:
             vendor=request.vendor,
             max_cost_usd=request.max_cost_usd,
             max_answers=request.max_answers,
+            place=request.place.name if request.place is not None else None,
         )
         opened = await self._ask_for(wanted)
         self._opened[_key(request.run_id, request.fence)] = wanted
         return Door(Path(opened.directory), opened.socket_name, wanted.token)
+
+    async def place(self) -> Place:
+        """See Egress."""
+        status, body = await self._call("POST", "/places")
+        try:
+            made = MadePlace.model_validate_json(body)
+        except ValidationError as error:
+            raise EgressUnreachable(f"the egress process answered {status}") from error
+        return Place(made.name, Path(made.directory))
+
+    async def give_up(self, place: Place) -> None:
+        """See Egress."""
+        await self._call("DELETE", f"/places/{place.name}")
 
     async def spending(self, run_id: RunId, fence: int) -> Spending:
         """See Egress. A door that a restart of the egress process closed is opened again: the sandbox's next request finds it."""

@@ -37,13 +37,14 @@ def clear_files(state_dir: Path) -> None:
 async def sweep(sandboxes: SandboxFactory, lease_alive: LeaseAlive, every_seconds: float) -> None:
     """For ever: removes what could not be removed when its run ended, because the engine was away, and what dead runners left.
 
-    What is seen without a lease twice: a lease that was claimed just now may not be seen by everybody yet.
+    What is seen without a lease twice: a lease that was claimed just now may not be seen by everybody yet. What waits for a run needs none.
     """
     suspected: frozenset[str] = frozenset()
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            unheld = [leftover for leftover in await sandboxes.leftovers() if not await _held(leftover, lease_alive)]
+            of_runs = [leftover for leftover in await sandboxes.leftovers() if leftover.run_id]
+            unheld = [leftover for leftover in of_runs if not await _held(leftover, lease_alive)]
             for leftover in unheld:
                 if leftover.container_id in suspected:
                     log.warning("orphan_swept", run_id=leftover.run_id, fence=leftover.fence)
@@ -54,10 +55,13 @@ async def sweep(sandboxes: SandboxFactory, lease_alive: LeaseAlive, every_second
 
 
 async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: LeaseAlive) -> int:
-    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many."""
+    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many.
+
+    What another runner made beforehand is that one's, and ends by itself where there is nobody any more.
+    """
     removed = 0
     for leftover in await sandboxes.leftovers():
-        if leftover.runner_id == own_id or not await _held(leftover, lease_alive):
+        if leftover.runner_id == own_id or (leftover.run_id and not await _held(leftover, lease_alive)):
             log.warning("orphan_removed", run_id=leftover.run_id, fence=leftover.fence, own=leftover.runner_id == own_id)
             await sandboxes.remove(leftover)
             removed += 1
@@ -65,4 +69,4 @@ async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: L
 
 
 async def _held(leftover: Leftover, lease_alive: LeaseAlive) -> bool:
-    return bool(leftover.run_id) and await lease_alive(leftover.run_id)
+    return await lease_alive(leftover.run_id)

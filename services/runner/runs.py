@@ -26,6 +26,7 @@ from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
 from services.runner.settings import RunnerSettings
 from services.runner.stopping import CODES, Stop
+from services.runner.warm import Pool
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.blobs.store import BlobStore
 from shared.bus.connection import Bus
@@ -56,6 +57,7 @@ class Facilities:
     blobs: BlobStore
     fates: Fates
     sandboxes: SandboxFactory
+    pool: Pool
     egress: Egress
     settings: RunnerSettings
     runner_id: str
@@ -156,7 +158,7 @@ class Run:
 
     async def _made(self, agent: Agent, recorder: Recorder, order: Order) -> Made:
         """A failure of the run is something it came to as well: what was said before it is kept."""
-        attempt = Attempt(self._with.sandboxes, self._with.egress, agent, recorder, self._stop)
+        attempt = Attempt(self._with.pool, self._with.egress, agent, recorder, self._stop)
         try:
             return await attempt.run(order, self._started)
         except RunFailure as error:

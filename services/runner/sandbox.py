@@ -90,6 +90,7 @@ class Leftover:
     container_id: str
     runner_id: str
     run_id: RunId
+    """Empty while it waits for a run."""
     fence: int
 
 
@@ -129,11 +130,27 @@ class Sandbox(Protocol):
         ...
 
 
+class Prepared(Protocol):
+    """A sandbox that is up and belongs to no run yet. It is adopted once, or discarded."""
+
+    async def adopt(self, spec: SandboxSpec) -> Sandbox:
+        """The sandbox, from now on of this attempt. Raises SandboxGone, SandboxUnavailable, EngineUnreachable."""
+        ...
+
+    async def discard(self) -> None:
+        """Ends and removes it."""
+        ...
+
+
 class SandboxFactory(Protocol):
     """Where sandboxes come from."""
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox that is up. Raises ImageMissing, SandboxUnavailable, EngineUnreachable."""
+        ...
+
+    async def prepare(self, spec: SandboxSpec) -> Prepared:
+        """A sandbox that is up, for an attempt that is not known yet: run, owner and task of `spec` are empty. Raises as `create`."""
         ...
 
     async def leftovers(self) -> Sequence[Leftover]:

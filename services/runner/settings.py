@@ -30,6 +30,10 @@ class RunnerSettings(BaseSettings):
     """Which sandboxes on this Docker host are ours."""
     slots: Annotated[int, Field(ge=1, le=256)] = _SLOTS_PER_CORE * (os.cpu_count() or 1)
     """How many agents run at a time."""
+    warm: Annotated[int, Field(ge=0, le=64)] = 2
+    """How many sandboxes of each kind in use are made beforehand; 0 for none."""
+    warm_total: Annotated[int, Field(ge=0, le=256)] = _SLOTS_PER_CORE * (os.cpu_count() or 1)
+    """How many of all kinds together."""
     lease_ttl_seconds: Annotated[int, Field(ge=2, le=600)] = 20
     """How long a dead runner's run waits for the next one, at most."""
     images: dict[str, str] = {}

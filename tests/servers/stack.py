@@ -21,7 +21,9 @@ from cli import events
 from cli.client import Client, Json
 from cli.exits import OF_STATE
 from cli.sessions import SessionFile
+from deploy.embedded import daemon
 from deploy.embedded.identity import Identity
+from deploy.embedded.state import Layout
 
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 120.0
@@ -144,11 +146,17 @@ class Stack:
         return "\n".join(tails)
 
     def containers(self) -> list[str]:
-        """Every sandbox of this deployment that exists."""
+        """Every sandbox of this deployment that exists; while it is up, those that wait for a run are as it wants them."""
         label = f"label=async-code.deployment={self.config['deployment']}"
-        command = ["/usr/bin/env", "docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", label]
+        command = ["/usr/bin/env", "docker", "ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.ID}} {{.Names}}"]
         listed = subprocess.run(command, check=True, capture_output=True, text=True)
-        return listed.stdout.split()
+        found = [line.split() for line in listed.stdout.splitlines()]
+        return [container_id for container_id, name in found if not (name.startswith("async-code-warm-") and self.is_up)]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its supervisor lives."""
+        return daemon.running(Layout(self.root)) is not None
 
 
 @dataclass

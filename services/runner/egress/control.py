@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from services.runner.egress import upstreams
 from services.runner.egress.doors import Door, DoorKey
-from services.runner.egress.messages import DoorReport, OpenDoor, OpenedDoor
+from services.runner.egress.messages import PLACE, DoorReport, MadePlace, OpenDoor, OpenedDoor
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.upstreams import UnknownVendor
@@ -31,11 +32,13 @@ SOCKET_NAME = "model.sock"
 MAX_CONNECTIONS = 64
 """Of one door: descriptors are this process's, and a sandbox could take them all from the other runs' doors."""
 CLOSING_SECONDS = 2.0
+_PLACE = re.compile(PLACE)
 _KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
 
 
 @dataclass
 class _Opened:
+    directory: Path
     door: Door
     proxy: Proxy
     runner: web.AppRunner
@@ -71,6 +74,8 @@ class Control:
         self.application.router.add_get("/doors/{key}", self._report)
         self.application.router.add_delete("/doors/{key}", self._close)
         self.application.router.add_delete("/doors", self._close_all)
+        self.application.router.add_post("/places", self._make_place)
+        self.application.router.add_delete("/places/{name}", self._give_up_place)
 
     async def stop(self) -> None:
         """Close every listener; directories and what was spent stay, so that a restart goes on."""
@@ -84,7 +89,7 @@ class Control:
         except ValidationError as error:
             raise web.HTTPUnprocessableEntity(text="the request for a door is not valid") from error
         key = DoorKey(asked.run_id, asked.fence)
-        directory = self._settings.sockets_dir / str(key)
+        directory = self._settings.sockets_dir / (asked.place or str(key))
         try:
             async with self._opening:  # two that ask at once must get one door, and one count of what is spent
                 if str(key) not in self._doors:
@@ -106,7 +111,7 @@ class Control:
         runner = web.AppRunner(proxy.application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
-        self._doors[str(key)] = _Opened(door, proxy, runner, server)
+        self._doors[str(key)] = _Opened(directory, door, proxy, runner, server)
         log.info("door_opened", run=str(key))
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -124,18 +129,32 @@ class Control:
 
     async def _close_all(self, _request: web.Request) -> web.Response:
         """A runner that starts holds no run: whatever is left belongs to nobody."""
-        left = {path.name for path in self._settings.sockets_dir.iterdir()} | {
-            path.stem for path in self._settings.state_dir.glob("*.json")
-        }
-        for key in (left | self._doors.keys()) & {name for name in left | self._doors.keys() if _KEY.fullmatch(name)}:
+        made = {path.name for path in self._settings.sockets_dir.iterdir()}
+        for key in filter(_KEY.fullmatch, made | {path.stem for path in self._settings.state_dir.glob("*.json")} | self._doors.keys()):
             await self._remove(key)
+        for name in filter(_PLACE.fullmatch, made):
+            shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
+        return web.Response(status=204)
+
+    async def _make_place(self, _request: web.Request) -> web.Response:
+        """A directory for a door to come: a sandbox that is made before its run is known can have it mounted."""
+        place = MadePlace(name=(name := f"place-{secrets.token_hex(16)}"), directory=str(self._settings.sockets_dir / name))
+        _directory(Path(place.directory))
+        return web.json_response(place.model_dump())
+
+    async def _give_up_place(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if _PLACE.fullmatch(name) is None:
+            raise web.HTTPNotFound(text="no such place")
+        shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
         return web.Response(status=204)
 
     async def _remove(self, key: str) -> DoorReport:
         opened = self._doors.pop(key, None)
         if opened is not None:
             await opened.close()
-        shutil.rmtree(self._settings.sockets_dir / key, ignore_errors=True)
+        directory = self._settings.sockets_dir / key if opened is None else opened.directory
+        shutil.rmtree(directory, ignore_errors=True)
         (self._settings.state_dir / f"{key}.json").unlink(missing_ok=True)
         log.info("door_closed", run=key)
         return DoorReport() if opened is None else _report(opened.door)
@@ -146,8 +165,7 @@ def _socket(directory: Path) -> socket.socket:
 
     A sandbox may have the directory mounted already: after a restart its inode must stay, only the socket in it is new.
     """
-    directory.mkdir(exist_ok=True)
-    directory.chmod(0o755)  # whatever the umask is: inside the sandbox this directory is the agent's to enter
+    _directory(directory)
     path = directory / SOCKET_NAME
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -158,6 +176,11 @@ def _socket(directory: Path) -> socket.socket:
         os.close(place)
     path.chmod(0o666)  # the sandbox's user has no name here; the directory above lets nobody else come this far
     return bound
+
+
+def _directory(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)  # whatever the umask is: inside the sandbox this directory is the agent's to enter
 
 
 def _bounded(server: web.Server | None) -> Callable[[], asyncio.BaseProtocol]:

@@ -7,6 +7,9 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, SecretStr, Strin
 from shared.events.ids import CredentialId, OwnerId, RunId
 from shared.events.payload import Value
 
+PLACE = r"^place-[0-9a-f]{32}$"
+"""The name of a directory made for a door to come."""
+
 
 class OpenDoor(BaseModel):
     """Ask for a way out for one attempt of a run. Asking again for the same attempt gives the same door, also after a restart."""
@@ -26,6 +29,8 @@ class OpenDoor(BaseModel):
     max_cost_usd: Annotated[float, Field(gt=0)]
     max_answers: Annotated[int, Field(ge=1)] | None = None
     """Of the model, for an agent that does not keep to its turns by itself."""
+    place: Annotated[str, StringConstraints(pattern=PLACE)] | None = None
+    """Where, if a sandbox has a place mounted already."""
 
     @field_serializer("token", when_used="json")
     def _token(self, token: SecretStr) -> str:
@@ -37,6 +42,13 @@ class OpenedDoor(Value):
 
     directory: str
     socket_name: str
+
+
+class MadePlace(Value):
+    """A directory to mount read-only into a sandbox, in which a door may be opened later."""
+
+    name: Annotated[str, StringConstraints(pattern=PLACE)]
+    directory: str
 
 
 class RefusedRequest(Value):

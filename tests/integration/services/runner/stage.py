@@ -33,6 +33,7 @@ from tests.integration.services.runner.snapshots import Snapshot
 from tests.servers.nats import NatsServer
 
 T = TypeVar("T")
+_LOOK_AGAIN_SECONDS = 0.25
 ENDINGS = (facts.RunFinished, facts.RunFailed)
 
 
@@ -98,7 +99,8 @@ class Stage:
                 self.stirred.clear()
                 if enough(found := await look()):
                     return found
-                await self.stirred.wait()
+                with contextlib.suppress(TimeoutError):  # a subscriber may hear a message before the stream has it to read
+                    await asyncio.wait_for(self.stirred.wait(), _LOOK_AGAIN_SECONDS)
 
     async def output(self, command: AnyEnvelope) -> list[OutputLine]:
         stored = await self.gateway.read(Stream.OUT, f"out.{command.owner}.{command.task}.>", after=0)
@@ -139,7 +141,8 @@ class Stage:
         await api.close()
 
     async def sandboxes(self) -> list[Leftover]:
-        return list(await self.docker.leftovers())
+        """Those of runs; what waits for one comes and goes."""
+        return [leftover for leftover in await self.docker.leftovers() if leftover.run_id]
 
     async def no_sandboxes(self, seconds: float = 30) -> None:
         """Returns when every sandbox is gone: the engine tells nobody, so this looks again and again."""

@@ -32,6 +32,13 @@ class FakeSandboxes:
         self.alive[name] = FakeSandbox(self, spec, self._base_sha)
         return self.alive[name]
 
+    async def prepare(self, spec: SandboxSpec) -> "FakePrepared":
+        if spec.image != self._image:
+            raise ImageMissing(spec.image)
+        name = container.warm_name()
+        self.alive[name] = FakeSandbox(self, spec, self._base_sha)
+        return FakePrepared(self, name)
+
     async def leftovers(self) -> Sequence[Leftover]:
         return [Leftover(name, self._runner_id, sandbox.spec.run_id, sandbox.spec.fence) for name, sandbox in self.alive.items()]
 
@@ -41,6 +48,26 @@ class FakeSandboxes:
 
     async def ready(self) -> None:
         """A fake always is."""
+
+
+class FakePrepared:
+    def __init__(self, host: FakeSandboxes, name: str) -> None:
+        self._host = host
+        self._name = name
+
+    async def adopt(self, spec: SandboxSpec) -> Sandbox:
+        if self._name not in self._host.alive:
+            raise SandboxGone(self._name)
+        if container.name(spec) in self._host.alive:
+            raise SandboxUnavailable(f"{container.name(spec)} is there already")
+        sandbox = self._host.alive.pop(self._name)
+        sandbox.spec = spec
+        self._name = container.name(spec)
+        self._host.alive[self._name] = sandbox
+        return sandbox
+
+    async def discard(self) -> None:
+        self._host.alive.pop(self._name, None)
 
 
 class FakeSandbox:

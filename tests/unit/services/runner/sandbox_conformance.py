@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.runner.errors import CheckoutFailed, ImageMissing, SandboxGone, SandboxUnavailable
-from services.runner.sandbox import Program, Sandbox, SandboxFactory, SandboxSpec, Stream
+from services.runner.sandbox import Prepared, Program, Sandbox, SandboxFactory, SandboxSpec, Stream
+from services.runner.warm import Kind
 from shared.events.ids import GitSha
 
 BASH = ("/bin/bash", "-euo", "pipefail", "-s")
@@ -22,6 +23,29 @@ class Site:
     spec: SandboxSpec
     workspace: Path
     base_sha: GitSha
+
+
+class Warmed:
+    """A host whose every sandbox was made before its attempt was known."""
+
+    def __init__(self, sandboxes: SandboxFactory) -> None:
+        self._sandboxes = sandboxes
+        self._made = list[Prepared]()
+        self.leftovers = sandboxes.leftovers
+        self.prepare = sandboxes.prepare
+        self.remove = sandboxes.remove
+        self.ready = sandboxes.ready
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        kind = Kind.of(spec, door=False)
+        assert kind is not None
+        self._made.append(await self._sandboxes.prepare(kind.spec(None)))
+        return await self._made[-1].adopt(spec)
+
+    async def close(self) -> None:
+        """Lets go of what still waits in them."""
+        for prepared in self._made:
+            await prepared.discard()
 
 
 class Heard:

@@ -8,11 +8,12 @@ from pydantic import SecretStr
 
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.attempt import Attempt, Made, Order
-from services.runner.doors import Door, DoorRequest, Spending
+from services.runner.doors import Door, DoorRequest, NullEgress, Spending
 from services.runner.egress_client import EgressUnreachable
 from services.runner.recorder import Recorder
 from services.runner.sandbox import Program, SandboxSpec
 from services.runner.stopping import Stop
+from services.runner.warm import Pool
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.output import AgentEvent
@@ -40,7 +41,7 @@ class SaysSo:
         return None if ending.exit_code == 0 else "agent_exit"
 
 
-class Doors:
+class Doors(NullEgress):
     """A way out that reports these, one after the other, and the last one again; None: it does not answer."""
 
     def __init__(self, *reports: Spending | None) -> None:
@@ -60,12 +61,6 @@ class Doors:
 
     async def close(self, run_id: RunId, fence: int) -> Spending:
         return await self.spending(run_id, fence)
-
-    async def close_all(self) -> None:
-        """Nothing is open."""
-
-    async def ready(self) -> None:
-        """It always is."""
 
 
 @pytest.fixture
@@ -97,7 +92,8 @@ async def made(recorder: Recorder, room: Path, doors: Doors, script: str = "echo
     async def started(image_digest: str) -> None:
         assert image_digest
 
-    return await Attempt(FakeSandboxes(IMAGE, BASE), doors, SaysSo(), recorder, Stop()).run(order, started)
+    pool = Pool(FakeSandboxes(IMAGE, BASE), doors, each=0, total=0)
+    return await Attempt(pool, doors, SaysSo(), recorder, Stop()).run(order, started)
 
 
 @pytest.mark.parametrize(

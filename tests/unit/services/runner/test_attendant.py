@@ -52,16 +52,16 @@ async def test_steps_are_answered_one_after_the_other(tmp_path: Path, tar: Path)
     pipes = Pipes(process)
     assert await attendant.asked(pipes, "load", tar) == (0, "")  # what the step did not take is no word
     assert (tmp_path / "loaded").read_bytes() == b"first"
-    assert await attendant.asked(pipes, "keep-index", None) == (0, "kept\n")
-    assert await attendant.asked(pipes, "harvest-room", None) == (3, "no room, and no newline")
-    assert await attendant.asked(pipes, "keep-index", None) == (0, "kept\n")
+    assert await attendant.asked(pipes, "keep-index") == (0, "kept\n")
+    assert await attendant.asked(pipes, "harvest-room") == (3, "no room, and no newline")
+    assert await attendant.asked(pipes, "keep-index") == (0, "kept\n")
     process.kill()
     await process.communicate()
 
 
 async def test_an_unknown_word_ends_it(tmp_path: Path) -> None:
     process = await _started(tmp_path, 20)
-    assert await attendant.asked(Pipes(process), "open-the-door", None) is None
+    assert await attendant.asked(Pipes(process), "open-the-door") is None
     await process.communicate()
     assert process.returncode == 2
 
