@@ -32,7 +32,7 @@ async def app(settings: SchedulerSettings, bus_settings: BusSettings, store: Sto
         stack.push_async_callback(bus.stop)
 
         clock, ledger = SystemClock(), Ledger(settings)
-        slots = Slots(database, ledger, clock, settings.running_per_owner)
+        slots = Slots(database, ledger, clock, settings.running_per_owner, settings)
         handlers = Handlers(database, ledger, slots, clock)
         overdue = Overdue(database, ledger, slots, clock, settings.sweep_seconds)
         relay = Relay(database, ledger.outbox, bus.relay)

@@ -32,7 +32,7 @@ def published_by_hand(task: Task, message: Envelope[commands.SchedulerPublish], 
         approvals=(*task.approvals, message.id),
         push_credential=message.data.credential or task.push_credential,
     )
-    return steps.begin(reopened, TaskState.PUBLISHING, facts.TaskPublishing(run_id=known(task.run_id)), moment)
+    return steps.begin(reopened, TaskState.PUBLISHING, facts.TaskPublishing(run_id=known(task.published_run)), moment)
 
 
 def discarded(task: Task, _message: Envelope[commands.SchedulerDiscard], moment: Moment) -> Decision:

@@ -14,7 +14,6 @@ Sends = Annotated[int, Field(ge=1, le=10)]
 WITHOUT_DEADLINE: Final = {
     TaskState.QUEUED: "waits for a slot of its owner; every task that holds one has a deadline, and the sweep offers free slots again",
     TaskState.BLOCKED: "waits for other tasks, each of which ends; no task enters it yet",
-    TaskState.AWAITING_BUDGET: "waits for a person; no task enters it yet",
 }
 """The states that wait for something which itself ends, and why that is enough."""
 
@@ -37,6 +36,8 @@ class Rules(BaseModel, frozen=True):
     publish_sends: Sends = 3
     approval_seconds: Seconds = 7 * 86_400
     """How long a change waits for a person: long, but shorter than the snapshot it builds on is kept (10 days at least)."""
+    budget_seconds: Seconds = 7 * 86_400
+    """How long a task that has reached a budget waits for a person, likewise."""
     kept_seconds: Seconds = 9 * 86_400
     """How long what a run made can be published by hand after a task that did not: with the longest run not longer than its snapshot is
     kept (10 days at least)."""
@@ -57,6 +58,12 @@ def of_approval(task: Task, now: datetime, rules: Rules) -> datetime:
     if task.former is None or made is None or made.kept_until is None:
         return deadline
     return min(deadline, made.kept_until)
+
+
+def of_budget(task: Task, now: datetime, rules: Rules) -> datetime:
+    """The deadline of a task that waits at a budget: not beyond what its work is kept for."""
+    deadline, made = after(now, rules.budget_seconds), task.run_result
+    return deadline if made is None or made.kept_until is None else min(deadline, made.kept_until)
 
 
 def of_attempt(task: Task, now: datetime, rules: Rules) -> datetime:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.scheduler.deadlines import Rules
+from services.scheduler.purse import Room
 from services.scheduler.task import Task
 from shared.events import envelope
 from shared.events.envelope import AnyEnvelope
@@ -27,8 +28,20 @@ class DeadlinePassed:
 class SlotFree:
     """The owner has a free slot and this task is the oldest that waits for one."""
 
+    rooms: tuple[Room, ...] = ()
+    """What the month's budgets have left for it; none where none is set."""
 
-Message = AnyEnvelope | DeadlinePassed | SlotFree
+
+@dataclass(frozen=True)
+class BudgetChanged:
+    """A budget of the month was set, and the task may be one that waits for it."""
+
+    cause: EventId
+    """The command that set it."""
+
+
+Internal = DeadlinePassed | SlotFree | BudgetChanged
+Message = AnyEnvelope | Internal
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Final
 
 import structlog
 
-from services.scheduler import repository
+from services.scheduler import accounts, repository
+from services.scheduler.budgets import told_usd
 from services.scheduler.deadlines import Rules
-from services.scheduler.decision import DeadlinePassed, Decision, Message, RunFate, SlotFree
+from services.scheduler.decision import Decision, Internal, Message, RunFate
 from services.scheduler.table import decide
 from services.scheduler.task import Task
 from shared.bus.streams import Stream
@@ -40,6 +41,8 @@ class Ledger:
         """Decide what the message does to the locked task, and write it down."""
         decision = decide(task, message, now, self.rules)
         name = _name(message)
+        if task is not None and not isinstance(message, Internal) and (usd := told_usd(message)):
+            await accounts.note(connection, task, message, usd)
         if decision.ignored is not None:
             log.info("message_ignored", message=name, state=task.state.value if task else None, reason=decision.ignored)
             return decision
@@ -62,4 +65,4 @@ class Ledger:
 
 
 def _name(message: Message) -> str:
-    return type(message).__name__ if isinstance(message, DeadlinePassed | SlotFree) else message.type
+    return type(message).__name__ if isinstance(message, Internal) else message.type

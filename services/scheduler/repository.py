@@ -21,14 +21,17 @@ _SLOT_SPACE = 0x736C6F74  # "slot"
 _LOCK = "select data from scheduler.tasks where task_id = $1 for update"
 _LOCK_DUE = "select data from scheduler.tasks where task_id = $1 and deadline_at <= $2 for update skip locked"
 _SAVE = """
-insert into scheduler.tasks (task_id, owner, state, holds_slot, deadline_at, data) values ($1, $2, $3, $4, $5, $6)
+insert into scheduler.tasks (task_id, owner, state, holds_slot, deadline_at, data, project_id, promised_usd)
+values ($1, $2, $3, $4, $5, $6, $7, $8::double precision::numeric)
 on conflict (task_id) do update set
-    state = excluded.state, holds_slot = excluded.holds_slot, deadline_at = excluded.deadline_at, data = excluded.data, updated_at = now()
+    state = excluded.state, holds_slot = excluded.holds_slot, deadline_at = excluded.deadline_at, data = excluded.data,
+    project_id = excluded.project_id, promised_usd = excluded.promised_usd, updated_at = now()
 """
 _DUE = "select task_id from scheduler.tasks where deadline_at <= $1 order by deadline_at limit $2"
 _NEXT_DEADLINE = "select min(deadline_at) from scheduler.tasks where deadline_at > $1"
 _HOLDING = "select count(*) from scheduler.tasks where owner = $1 and holds_slot"
 _QUEUED = "select data from scheduler.tasks where owner = $1 and state = 'queued' order by number limit $2 for update skip locked"
+_AT_A_BUDGET = "select task_id from scheduler.tasks where owner = $1 and state = 'awaiting_budget' order by number"
 _OWNERS_WITH_ROOM = """
 select waiting.owner from (select distinct owner from scheduler.tasks where state = 'queued') as waiting
 where (select count(*) from scheduler.tasks as busy where busy.owner = waiting.owner and busy.holds_slot) < $1
@@ -60,7 +63,9 @@ async def lock_due(connection: Connection, task_id: TaskId, now: datetime) -> Ta
 
 async def save(connection: Connection, task: Task) -> None:
     """Store the task as it is now."""
-    await connection.execute(_SAVE, str(task.task_id), str(task.owner), task.state.value, task.holds_slot, task.deadline_at, task.to_json())
+    project_id = str(task.order.project_id) if task.order is not None else None
+    row = (str(task.task_id), str(task.owner), task.state.value, task.holds_slot, task.deadline_at, task.to_json(), project_id)
+    await connection.execute(_SAVE, *row, task.promised_usd)
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[TaskId]:
@@ -73,15 +78,23 @@ async def next_deadline(connection: Connection, now: datetime) -> datetime | Non
     return await connection.fetchval(_NEXT_DEADLINE, now)
 
 
-async def queued_for_free_slots(connection: Connection, owner: OwnerId, slots: int) -> list[Task]:
-    """The oldest queued tasks of the owner, locked, as many as slots are free.
+async def free_slots(connection: Connection, owner: OwnerId, slots: int) -> int:
+    """How many of the owner's slots are free.
 
-    The owner's slots stay locked until the transaction ends: whoever else counts them waits, so that no slot is given twice.
+    They stay locked until the transaction ends: whoever else counts them waits, so that no slot is given twice, nor what a budget has left.
     """
     await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _SLOT_SPACE, owner)
-    free = slots - await connection.fetchval(_HOLDING, str(owner))
-    rows = await connection.fetch(_QUEUED, str(owner), free) if free > 0 else []
-    return [_read(row["data"]) for row in rows]
+    return slots - await connection.fetchval(_HOLDING, str(owner))
+
+
+async def queued(connection: Connection, owner: OwnerId, limit: int) -> list[Task]:
+    """The oldest queued tasks of the owner, locked."""
+    return [_read(row["data"]) for row in await connection.fetch(_QUEUED, str(owner), limit)]
+
+
+async def at_a_budget(connection: Connection, owner: OwnerId) -> list[TaskId]:
+    """The owner's tasks that wait for a budget. Not locked."""
+    return [TaskId(str(row["task_id"])) for row in await connection.fetch(_AT_A_BUDGET, str(owner))]
 
 
 async def owners_with_room(connection: Connection, slots: int) -> list[OwnerId]:

@@ -2,14 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.scheduler.deadlines import Rules
 
 
+class Budgets(BaseModel, frozen=True):
+    """What a month may cost where nobody said otherwise; None: whatever it costs."""
+
+    project_budget_usd: Annotated[float, Field(ge=0)] | None = None
+    user_budget_usd: Annotated[float, Field(ge=0)] | None = None
+
+
 # pyright cannot see that pydantic merges the two configurations; a test does.
-class SchedulerSettings(BaseSettings, Rules):  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
+class SchedulerSettings(BaseSettings, Rules, Budgets):  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
     """`SCHEDULER_PREPARE_SECONDS=600` and so on. They hold for waits that begin after the start, not for those under way."""
 
     model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True)

@@ -20,6 +20,10 @@ longer finds it stored. A person's publish reopens such a task, as a change that
 publish names the tree whose diff is stored. A cancel, a reject or nobody's decision then ends it as it had ended before; a push that
 fails ends it with that failure, and the work is still kept. What succeeded is never left.
 
+A task that reaches a budget holds no slot and waits for a person. Once the budget is raised it waits for a slot like any other, and its
+next run has a new id and may cost what the task may in all, less what all its runs have cost. What the attempts of runs tell of their
+cost is counted in every state that has not ended, whatever else becomes of the message (decision 0019).
+
 ```mermaid
 stateDiagram-v2
     [*] --> queued: scheduler.submit
@@ -34,6 +38,11 @@ stateDiagram-v2
     awaiting_approval --> cancelled: scheduler.reject
     awaiting_approval --> timed_out: nobody decided
     running --> timed_out: run.failed, a time limit
+    running --> awaiting_budget: run.failed, a budget is used up
+    queued --> awaiting_budget: a month's budget is used up
+    awaiting_budget --> queued: scheduler.raise_budget, or the month's budget was set
+    queued --> running: a slot is free, and the run goes on
+    awaiting_budget --> failed: scheduler.reject, nobody decided
     preparing --> failed: workspace.failed, no answer
     running --> failed: run.failed, no runner, runner lost
     publishing --> failed: change.failed, no answer, another tree
@@ -56,14 +65,18 @@ _FIELDS = {
     TaskState.AWAITING_APPROVAL: (
         "`approval_seconds`, then timed_out `step_time`; if reopened not beyond what its work is kept for, then as it had ended"
     ),
+    TaskState.AWAITING_BUDGET: ("`budget_seconds`, not beyond what its work is kept for, then failed `budget_exceeded` with its work kept"),
     **WITHOUT_DEADLINE,
 }
+
+
+_INTERNAL = {"SlotFree": "a slot is free", "DeadlinePassed": "the deadline passed", "BudgetChanged": "a month's budget was set"}
 
 
 def _name(kind: Kind) -> str:
     if issubclass(kind, Payload):
         return f"`{kind.TYPE.rpartition('.')[0]}`"
-    return {"SlotFree": "a slot is free", "DeadlinePassed": "the deadline passed"}[kind.__name__]
+    return _INTERNAL[kind.__name__]
 
 
 def _title(state: State) -> str:

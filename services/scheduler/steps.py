@@ -43,7 +43,7 @@ def _command(task: Task) -> Command:
             agent=order.agent,
             model=order.model,
             agent_options=order.agent_options,
-            limits=order.limits,
+            limits=order.limits if task.share_usd is None else order.limits.model_copy(update={"max_cost_usd": task.share_usd}),
             base_sha=base_sha,
             workspace=workspace,
             credential=task.credential(Purpose.MODEL_KEY),
@@ -52,8 +52,8 @@ def _command(task: Task) -> Command:
         )
     made = known(task.run_result)
     return GitPublish(
-        run_id=run_id,
-        fence=task.fence,
+        run_id=known(task.published_run),
+        fence=made.fence or task.fence,
         repository_id=order.repository_id,
         credential=task.push_credential or git_token,
         base_sha=base_sha,

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Self, TypeVar
 
+from pydantic import Field
+
 from shared.events.commands import SchedulerSubmit
 from shared.events.failures import Failure
 from shared.events.ids import EventId, GitSha, OwnerId, RunId, TaskId
 from shared.events.payload import Value
-from shared.events.values import ENDED, BlobRef, CredentialRef, Fate, Kept, Purpose, TaskState
+from shared.events.values import ENDED, BlobRef, Budget, BudgetReached, CredentialRef, Fate, Kept, Purpose, TaskState
 
 T = TypeVar("T")
 
@@ -41,6 +43,9 @@ class RunResult(Value):
     finished_at: datetime
     kept_until: datetime | None = None
     """Until when it may be published by hand; None: the row is older than that."""
+    run_id: RunId | None = None
+    fence: int = 0
+    """Whose it is; None and 0: of the task's run, in a row that is older than the fields."""
 
 
 class Former(Value):
@@ -71,6 +76,8 @@ class Task(Value):
     workspace: BlobRef | None = None
 
     run_id: RunId | None = None
+    runs: int = 0
+    """How many runs were asked for: another one follows when a budget that stopped the last is raised."""
     fence: int = 0
     """The highest fence seen; 0 while no runner has started the run."""
     attempts: int = 0
@@ -81,11 +88,22 @@ class Task(Value):
     """The newest one of the run: where another attempt, or another run after it, goes on."""
     checkpointed_at: datetime | None = None
 
+    spent: dict[str, float] = Field(default_factory=dict[str, float])
+    """US dollars by attempt (`run.fence`), as last heard of each: so an attempt counts once, however often it tells."""
+    share_usd: float | None = None
+    """What the present run may cost; None before the first, and in rows that are older than the field."""
+    share_of: Budget | None = None
+    """The budget that left no more than this."""
+    raised_to_usd: float | None = None
+    """What a person lets the task cost in all; None: what was ordered."""
+    reached: BudgetReached | None = None
+    """What it waits for in `awaiting_budget`."""
+
     change_prepared: bool = False
     approved: bool = False
     """A person approved the tree of `run_result`."""
     approvals: tuple[EventId, ...] = ()
-    """The approvals and publishes that counted: none counts twice, even where it is delivered twice."""
+    """What people decided and has counted (approvals, publishes, budgets): none counts twice, even where it is delivered twice."""
 
     failure: Failure | None = None
     """Why it ended as failed or timed out."""
@@ -117,6 +135,29 @@ class Task(Value):
         """
         by_hand = self.approved or self.former is not None
         return self.state in (TaskState.PREPARING, TaskState.RUNNING) or (self.state is TaskState.PUBLISHING and not by_hand)
+
+    @property
+    def spent_usd(self) -> float:
+        """What all runs cost, as far as it was heard. Millionths: the sum of such numbers is exact when it is rounded again."""
+        return round(sum(self.spent.values()), 6)
+
+    @property
+    def spent_in_run_usd(self) -> float:
+        """What the attempts of the present run cost."""
+        return round(sum(usd for attempt, usd in self.spent.items() if attempt.partition(".")[0] == self.run_id), 6)
+
+    @property
+    def promised_usd(self) -> float:
+        """What the present run may still cost: of the month's budgets nobody else may spend it."""
+        if self.state not in (TaskState.PREPARING, TaskState.RUNNING) or self.share_usd is None:
+            return 0.0
+        return round(max(self.share_usd - self.spent_in_run_usd, 0.0), 6)
+
+    @property
+    def published_run(self) -> RunId | None:
+        """The run whose work is published: the last one that made any."""
+        made = self.run_result
+        return self.run_id if made is None or made.run_id is None else made.run_id
 
     def credential(self, purpose: Purpose) -> CredentialRef | None:
         """The first credential of the order with this purpose."""

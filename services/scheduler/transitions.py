@@ -12,7 +12,7 @@ A task that has ended is reopened only by a person's publish: `by_hand.py`.
 
 from typing import Any
 
-from services.scheduler import deadlines, steps
+from services.scheduler import budgets, deadlines, steps
 from services.scheduler.decision import (
     Decision,
     Moment,
@@ -91,9 +91,18 @@ def submit_given_up(task: Task | None, message: Envelope[facts.CommandDeadLetter
     return fail(_born(message, moment), "internal", moment) if task is None else cancel(task, moment)
 
 
-def slot_given(task: Task, _message: SlotFree, moment: Moment) -> Decision:
-    """The task takes its owner's free slot: the repository's snapshot is made."""
-    return steps.begin(task, TaskState.PREPARING, facts.TaskPreparing(), moment)
+def slot_given(task: Task, message: SlotFree, moment: Moment) -> Decision:
+    """The task takes its owner's free slot: its snapshot is made, or its run goes on. A budget that is used up is asked about."""
+    rooms = (budgets.own(task), *message.rooms)
+    if used_up := next((room for room in rooms if room.used_up), None):
+        return budgets.asked_about(task, used_up, moment)
+    least = min(rooms, key=lambda room: room.left_usd)
+    if least.left_usd <= 0:
+        return ignore(task, "what is left of a month's budget is promised to other runs")
+    taken = changed(task, share_usd=least.left_usd, share_of=least.budget)
+    if task.workspace is not None:
+        return _run(taken, moment)
+    return steps.begin(taken, TaskState.PREPARING, facts.TaskPreparing(), moment)
 
 
 # --- the workspace -------------------------------------------------------------------------------------------------------------------
@@ -108,12 +117,18 @@ def _earlier(task: Task, cause: EventId | None) -> bool:
 
 
 def workspace_prepared(task: Task, message: Envelope[facts.WorkspacePrepared], moment: Moment) -> Decision:
-    """The snapshot is there: ask for a run. The run's id follows from the task's, so that there is one however often this is decided."""
+    """The snapshot is there: ask for a run."""
     if not _awaited(task, message.causationid) and not _earlier(task, message.causationid):
         return ignore(task, NOT_AWAITED)
-    run_id = RunId(ids.derive(task.task_id, "turn.1.run.1"))
-    ready = changed(task, base_sha=message.data.base_sha, workspace=message.data.workspace, run_id=run_id)
-    return steps.begin(ready, TaskState.RUNNING, facts.TaskRunning(run_id=run_id), moment)
+    return _run(changed(task, base_sha=message.data.base_sha, workspace=message.data.workspace), moment)
+
+
+def _run(task: Task, moment: Moment) -> Decision:
+    """Ask for the next run. Its id follows from the task's and its number, so that there is one however often this is decided."""
+    number = task.runs + 1
+    run_id = RunId(ids.derive(task.task_id, f"turn.1.run.{number}"))
+    ready = changed(task, run_id=run_id, runs=number, fence=0, attempts=0, fate=None)
+    return steps.begin(ready, TaskState.RUNNING, facts.TaskRunning(run_id=run_id, begins_anew=number > 1), moment)
 
 
 def step_failed(task: Task, message: Envelope[facts.WorkspaceFailed] | Envelope[facts.ChangeFailed], moment: Moment) -> Decision:
@@ -188,6 +203,8 @@ def run_failed(task: Task, message: Envelope[facts.RunFailed], moment: Moment) -
     run = kept(changed(task, fence=failed.fence), made_by(task, message, moment))
     if task.cancel_requested or failed.failure.code == "cancelled":
         return cancel(run, moment)
+    if failed.failure.code == budgets.EXCEEDED:
+        return budgets.stopped(run, moment)
     if failed.failure.code in _TIME_LIMITS:
         return time_out(run, failed.failure, moment)
     return fail(run, failed.failure, moment)
@@ -197,7 +214,7 @@ def run_failed(task: Task, message: Envelope[facts.RunFailed], moment: Moment) -
 
 
 def _not_this_change(task: Task, run_id: RunId) -> str | None:
-    return OTHER_RUN if run_id != task.run_id else None
+    return OTHER_RUN if run_id != task.published_run else None
 
 
 def _tree(task: Task) -> str | None:
@@ -245,7 +262,7 @@ def approved(task: Task, message: Envelope[commands.SchedulerApprove], moment: M
     if message.id in task.approvals:
         return ignore(task, "this approval has counted")
     allowed = changed(task, approved=True, approvals=(*task.approvals, message.id))
-    publishing = facts.TaskPublishing(run_id=known(task.run_id))
+    publishing = facts.TaskPublishing(run_id=known(task.published_run))
     return steps.begin(allowed, TaskState.PUBLISHING, publishing, moment)
 
 

@@ -19,6 +19,8 @@ def made_by(task: Task, message: Envelope[RunFinished] | Envelope[RunFailed], mo
         result=end.result,
         finished_at=_ended_at(message),
         kept_until=deadlines.after(moment.now, moment.rules.kept_seconds),
+        run_id=end.run_id,
+        fence=end.fence,
     )
 
 
@@ -28,8 +30,10 @@ def _ended_at(message: Envelope[RunFinished] | Envelope[RunFailed]) -> datetime:
 
 
 def kept(task: Task, made: RunResult | None) -> Task:
-    """The task with this work, if there is any and nothing was kept or discarded before."""
-    return task if made is None or task.run_result is not None or task.discarded else changed(task, run_result=made)
+    """The task with this work, if there is any and nothing was kept of this run or discarded before; it takes an earlier run's place."""
+    if made is None or task.discarded or (task.run_result is not None and task.run_result.run_id in (None, made.run_id)):
+        return task
+    return changed(task, run_result=made, change_prepared=False)
 
 
 def lost(task: Task) -> Task:

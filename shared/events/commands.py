@@ -22,6 +22,8 @@ class SchedulerSubmit(Command):
     limits: Limits = Limits()
     publish_policy: PublishPolicy = PublishPolicy.AUTO
     credentials: tuple[CredentialRef, ...] = ()
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """What all runs of the task may cost together; None: what `limits` lets its run cost."""
     prompt_digest: Sha256
     """SHA-256 over a random salt and the prompt; the salt is erased with the prompt."""
     system_prompt_digest: Sha256 | None = None
@@ -63,6 +65,26 @@ class SchedulerDiscard(Command):
     """A person does not want what a task made that ended without publishing it."""
 
     TYPE: ClassVar[str] = "scheduler.discard.v1"
+
+
+class SchedulerRaiseBudget(Command):
+    """A person lets a task that waits at a budget go on."""
+
+    TYPE: ClassVar[str] = "scheduler.raise_budget.v1"
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """What the task may cost in all, what it has spent included; None: as before, as the month's budget that it waited for was raised."""
+
+
+class SchedulerSetBudget(Command):
+    """A person says what a project's tasks, or all of theirs, may cost in a calendar month (UTC). It is about no task."""
+
+    TYPE: ClassVar[str] = "scheduler.set_budget.v1"
+    project_id: ProjectId | None = None
+    """None: all of the owner's projects together."""
+    monthly_usd: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """None: the operator's default."""
+    version: Annotated[int, Field(ge=1)]
+    """The highest counts, in whatever order they arrive."""
 
 
 class GitPrepare(Command):

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
 from shared.events.payload import Fact
-from shared.events.values import BlobRef, Ecosystem, Kept, Outcome, Protection, Purpose, Usage
+from shared.events.values import BlobRef, BudgetReached, Ecosystem, Kept, Outcome, Protection, Purpose, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -40,6 +40,8 @@ class TaskRunning(Fact):
 
     TYPE: ClassVar[str] = "task.running.v1"
     run_id: RunId
+    begins_anew: bool = False
+    """A run before it was stopped at a budget, and left nothing that this one could go on from."""
 
 
 class TaskPublishing(Fact):
@@ -57,9 +59,15 @@ class TaskAwaitingApproval(Fact):
 
 
 class TaskAwaitingBudget(Fact):
-    """The run is paused at its cost limit and waits for a person."""
+    """The task has reached a budget and waits for a person. What it made is kept, and it goes on once the budget is raised."""
 
     TYPE: ClassVar[str] = "task.awaiting_budget.v1"
+    reached: BudgetReached | None = None
+    spent_usd: Annotated[float, Field(ge=0)] = 0.0
+    """By the task in all its runs."""
+    expires_at: datetime | None = None
+    """When it ends as failed, unless somebody decides."""
+    kept: Kept | None = None
 
 
 class TaskSucceeded(Fact):

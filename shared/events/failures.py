@@ -132,7 +132,12 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
         True,
     ),
     "agent_max_turns": (_F.AGENT_FAILED, "The agent used all its turns.", "Raise limits.max_turns or make the task smaller.", False),
-    "budget_exceeded": (_F.AGENT_FAILED, "The run reached its cost limit.", "Raise limits.max_cost_usd or make the task smaller.", False),
+    "budget_exceeded": (
+        _F.AGENT_FAILED,
+        "A cost limit was reached.",
+        "Publish by hand what is kept, or hand it in again with a higher limits.max_cost_usd.",
+        False,
+    ),
     "model_auth": (_F.MODEL_REFUSED, "The model API refused the key.", "Store a valid model key and try again.", False),
     "model_forbidden": (
         _F.MODEL_REFUSED,

@@ -169,6 +169,24 @@ class Limits(Value):
     max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] = 10.0
 
 
+class Budget(StrEnum):
+    """What bounds a task's cost: the limit of its run, its own, or that of its project's or its owner's calendar month (UTC)."""
+
+    RUN = "run"
+    TASK = "task"
+    PROJECT = "project"
+    USER = "user"
+
+
+class BudgetReached(Value):
+    """A budget that pays for no more. Dollars are rounded to millionths."""
+
+    budget: Budget
+    limit_usd: Annotated[float, Field(ge=0)]
+    spent_usd: Annotated[float, Field(ge=0)]
+    """Against this budget: by the task, or by all tasks of the month."""
+
+
 class Usage(Value):
     """What a run spent, as the egress process metered it; zero where nothing was metered."""
 

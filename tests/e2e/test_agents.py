@@ -108,10 +108,10 @@ def test_a_refused_key_is_named(kind: Kind, person: Person, project: str, quiet:
     assert not any("authentication_error" in event["text"] and "refused" not in event["text"] for event in _said(person, task["id"]))
 
 
-def test_a_budget_ends_a_run_and_is_named(kind: Kind, person: Person, project: str, quiet: ModelThread) -> None:
+def test_a_budget_stops_a_run_and_asks(kind: Kind, person: Person, project: str, quiet: ModelThread) -> None:
     quiet.model.play([Run("echo half >> half.txt")])
     task = person.until(person.task(project, "do", agent=kind.name, limits={"max_cost_usd": 0.01}))
-    assert (task["failure"]["failure_class"], task["failure"]["code"]) == ("agent_failed", "budget_exceeded")
+    assert (task["state"], task["failure"]) == ("awaiting_budget", None)
     assert 0.01 <= task["usage"]["cost_usd"] < 0.05
 
 

@@ -46,6 +46,6 @@ async def test_only_tasks_that_ended_long_ago_go(database: PostgresDatabase) -> 
 
 def test_a_setting_can_keep_them() -> None:
     settings = SchedulerSettings(keep_tasks_days=None)
-    assert [rule.table for rule in rules(settings, Inbox("scheduler"))] == ["scheduler.inbox"]
+    assert [rule.table for rule in rules(settings, Inbox("scheduler"))] == ["scheduler.inbox", "scheduler.spending"]
     with pytest.raises(ValueError, match="keep_tasks_days"):
         SchedulerSettings(keep_tasks_days=44)

@@ -77,6 +77,12 @@ def publishing(rules: Rules = RULES) -> Life:
     return life.hear(life.script.finished(life.step, 7))
 
 
+def stopped_at_budget(usd: float = 10.02, rules: Rules = RULES) -> Life:
+    """Its run was stopped at its limit of ten dollars, and had made something."""
+    life = started(rules=rules)
+    return life.hear(life.script.run_failed(life.step, 7, "budget_exceeded", made=True, usd=usd))
+
+
 def awaiting_approval(rules: Rules = RULES) -> Life:
     life = publishing(rules)
     return life.hear(life.script.held(life.step))

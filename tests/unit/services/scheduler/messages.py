@@ -9,7 +9,7 @@ from shared.events.envelope import AnyEnvelope, new
 from shared.events.failures import failure
 from shared.events.ids import CredentialId, EventId, OwnerId, ProjectId, RepositoryId, RunId, TaskId, derive, fresh
 from shared.events.payload import Payload
-from shared.events.values import BlobClass, BlobRef, CredentialRef, Ecosystem, Limits, PublishPolicy, Purpose
+from shared.events.values import BlobClass, BlobRef, CredentialRef, Ecosystem, Limits, PublishPolicy, Purpose, Usage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BASE, TREE, OTHER_TREE, COMMIT = "a" * 40, "b" * 40, "c" * 40, "d" * 40
@@ -40,15 +40,25 @@ class Script:
             update={"causationid": EventId(cause) if cause is not None else None, "time": NOW}
         )
 
-    def submit(self, policy: PublishPolicy = PublishPolicy.AUTO, wall_seconds: int = 600) -> AnyEnvelope:
+    def run_number(self, number: int) -> RunId:
+        return RunId(derive(self.task, f"turn.1.run.{number}"))
+
+    def submit(
+        self,
+        policy: PublishPolicy = PublishPolicy.AUTO,
+        wall_seconds: int = 600,
+        max_cost_usd: float | None = None,
+        project: str | None = None,
+    ) -> AnyEnvelope:
         return self.say(
             commands.SchedulerSubmit(
-                project_id=ProjectId(fresh()),
+                project_id=ProjectId(project or fresh()),
                 repository_id=RepositoryId(fresh()),
                 agent="shell",
                 limits=Limits(wall_seconds=wall_seconds),
                 packages=(Ecosystem.PIP,),
                 publish_policy=policy,
+                max_cost_usd=max_cost_usd,
                 credentials=(
                     CredentialRef(credential_id=CredentialId(fresh()), version=1, purpose=Purpose.GIT_TOKEN),
                     CredentialRef(credential_id=CredentialId(fresh()), version=2, purpose=Purpose.MODEL_KEY),
@@ -66,6 +76,9 @@ class Script:
 
     def reject(self) -> AnyEnvelope:
         return self.say(commands.SchedulerReject(), source="gateway")
+
+    def raise_budget(self, max_cost_usd: float | None = None) -> AnyEnvelope:
+        return self.say(commands.SchedulerRaiseBudget(max_cost_usd=max_cost_usd), source="gateway")
 
     def publish(self, tree: str | None = None, credential: CredentialRef | None = None) -> AnyEnvelope:
         return self.say(commands.SchedulerPublish(tree_sha=tree, credential=credential), source="gateway")
@@ -85,13 +98,21 @@ class Script:
         )
 
     def checkpointed(
-        self, cause: str | None, fence: int = 1, digit: str = "1", *, after_seconds: float = 0, run: RunId | None = None
+        self,
+        cause: str | None,
+        fence: int = 1,
+        digit: str = "1",
+        *,
+        after_seconds: float = 0,
+        run: RunId | None = None,
+        usd: float = 0.0,
     ) -> AnyEnvelope:
-        taken = facts.RunCheckpointed(run_id=run or self.run, fence=fence, checkpoint=blob(BlobClass.CHECKPOINT, digit))
+        checkpoint = blob(BlobClass.CHECKPOINT, digit)
+        taken = facts.RunCheckpointed(run_id=run or self.run, fence=fence, checkpoint=checkpoint, usage=Usage(cost_usd=usd))
         return self.say(taken, cause, source="runner").model_copy(update={"time": NOW + timedelta(seconds=after_seconds)})
 
     def finished(
-        self, cause: str | None, fence: int = 1, *, changed: bool = True, run: RunId | None = None, base: str = BASE
+        self, cause: str | None, fence: int = 1, *, changed: bool = True, run: RunId | None = None, base: str = BASE, usd: float = 0.0
     ) -> AnyEnvelope:
         return self.say(
             facts.RunFinished(
@@ -101,6 +122,7 @@ class Script:
                 tree_sha=TREE if changed else BASE,
                 result=blob(BlobClass.RESULT) if changed else None,
                 transcript=blob(BlobClass.TRANSCRIPT),
+                usage=Usage(cost_usd=usd),
                 started_at=NOW,
                 finished_at=NOW,
             ),
@@ -109,10 +131,18 @@ class Script:
         )
 
     def run_failed(
-        self, cause: str | None, fence: int = 1, code: str = "agent_exit", run: RunId | None = None, *, made: bool = False, base: str = BASE
+        self,
+        cause: str | None,
+        fence: int = 1,
+        code: str = "agent_exit",
+        run: RunId | None = None,
+        *,
+        made: bool = False,
+        base: str = BASE,
+        usd: float = 0.0,
     ) -> AnyEnvelope:
         work = {"base_sha": base, "tree_sha": TREE, "result": blob(BlobClass.RESULT)} if made else {}
-        fact = facts.RunFailed(run_id=run or self.run, fence=fence, failure=failure(code))
+        fact = facts.RunFailed(run_id=run or self.run, fence=fence, failure=failure(code), usage=Usage(cost_usd=usd))
         return self.say(fact.model_copy(update=work), cause, source="runner")
 
     def change_prepared(self, cause: str | None, tree: str = TREE) -> AnyEnvelope:

