@@ -78,6 +78,10 @@ class Client:
         """PATCH with a JSON document."""
         return self.request("PATCH", path, body=body)
 
+    def put(self, path: str, body: Json) -> Json:
+        """PUT a JSON document."""
+        return self.request("PUT", path, body=body)
+
     def delete(self, path: str) -> None:
         """DELETE a resource."""
         self.request("DELETE", path)

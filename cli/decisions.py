@@ -1,4 +1,4 @@
-"""`task cancel | approve | reject | publish | discard`: what only a person decides about a task.
+"""`task cancel | approve | reject | budget | publish | discard`: what only a person decides about a task.
 
 Nothing is pushed by these commands that was not shown just before, or whose tree was not named.
 """
@@ -44,9 +44,24 @@ def approve(task: TaskArgument, tree: TreeOption = None, yes: YesFlag = False, j
 
 @app.command(epilog=examples("task reject 3f2a"))
 def reject(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Leave the change that waits unpublished: the task ends without a branch, and nothing of the change is kept."""
+    """Leave the change that waits unpublished: the task ends without a branch, and nothing of the change is kept.
+
+    Of a task that waits for a budget: do not raise it. The task ends as failed; what it made is kept.
+    """
     client = current().client
     _act(client, task_id(client, task), "reject", {}, "is rejected", json_flag=json_flag)
+
+
+@app.command(epilog=examples("task budget 3f2a 5", "task budget 3f2a"))
+def budget(
+    task: TaskArgument,
+    usd: Annotated[float | None, typer.Argument(metavar="USD", help="What it may cost in all, what it has spent included.", min=0)] = None,
+    json_flag: JsonFlag = False,
+) -> None:
+    """Raise the budget that a task waits for: it goes on where it stopped. Without USD where a month's budget was raised."""
+    client = current().client
+    body = {} if usd is None else {"max_cost_usd": usd}
+    _act(client, task_id(client, task), "budget", body, "goes on as soon as it has a slot", json_flag=json_flag)
 
 
 @app.command(epilog=examples("task publish 3f2a", f"task publish 3f2a --yes --tree {_TREE} --watch --json"))

@@ -9,6 +9,7 @@ from cli import printing
 from cli.client import Json
 from cli.context import JsonFlag, current, machine, named
 from cli.examples import examples
+from cli.exits import CliError, Exit
 from cli.text import line
 from cli.views import when
 
@@ -78,6 +79,31 @@ def list_projects(json_flag: JsonFlag = False) -> None:
     else:
         rows = ([item["name"], item["publish_policy"], when(item["created_at"]), item["id"]] for item in found)
         printing.table(["name", "policy", "created", "id"], rows)
+
+
+@projects.command("budget", epilog=examples("project budget web", "project budget web 50", "project budget web none"))
+def budget(
+    project: Annotated[str, typer.Argument(help="Its name or id; `all` for all your projects together.")],
+    usd: Annotated[str | None, typer.Argument(metavar="[USD]", help="What to set; `none` for the operator's default.")] = None,
+    json_flag: JsonFlag = False,
+) -> None:
+    """Show or set what a calendar month (UTC) may cost. Tasks that wait for it are looked at again when it is set."""
+    client = current().client
+    path = "/v1/budget" if project == "all" else f"/v1/projects/{named(client, '/v1/projects', project, 'project')['id']}/budget"
+    answer = client.get(path) if usd is None else client.put(path, {"monthly_usd": _usd(usd)})
+    if machine(json_flag):
+        printing.document(answer)
+    elif answer["monthly_usd"] is None:
+        printing.say("No budget is set; the operator's default holds, if there is one.")
+    else:
+        printing.say(f"${answer['monthly_usd']:g} per calendar month (UTC).")
+
+
+def _usd(given: str) -> float | None:
+    try:
+        return None if given == "none" else float(given)
+    except ValueError as error:
+        raise CliError(f"{given!r} is no amount.", "As: ./async-code project budget web 50", Exit.USAGE) from error
 
 
 @repositories.command(

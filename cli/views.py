@@ -26,6 +26,13 @@ _HELD = {
     "by_hand": "you publish it by hand",
 }
 
+_BUDGETS = {
+    "run": "the run's cost limit",
+    "task": "the task's budget",
+    "project": "the project's budget for this month",
+    "user": "your budget for this month",
+}
+
 _MAX_COLUMNS = 2_000
 _MAX_LINES = 400
 _MAX_RESULT_LINES = 12
@@ -59,7 +66,10 @@ def task(view: Json) -> None:
     if view.get("kept"):
         printing.say("  next      publish it:  ", (f"./async-code task publish {short}", "bold"), "  after a look at it")
         printing.say("            or not:      ", (f"./async-code task discard {short}", "bold"))
-    if name in WAITING:
+    if name == "awaiting_budget":
+        printing.say("  next      raise it:    ", (f"./async-code task budget {short} USD", "bold"), "  what it may cost in all")
+        printing.say("            or not:      ", (f"./async-code task reject {short}", "bold"), "  what it made is kept")
+    elif name in WAITING:
         printing.say("  next      look at it:  ", (f"./async-code task diff {short}", "bold"))
         printing.say("            then:        ", (f"./async-code task approve {short}", "bold"), "  or reject it")
 
@@ -79,9 +89,21 @@ def _facts(view: Json) -> Iterator[tuple[str, str]]:
     usage: Json = view.get("usage") or {}
     if usage.get("requests"):
         yield "cost", f"${usage['cost_usd']:.4f} ({usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out)"
+    yield from _budget(view.get("budget") or {})
+    if view.get("begins_anew"):
+        yield "note", "its second run began on the clean base: nothing was left that it could go on from"
     yield "created", when(view.get("created_at"))
     if seconds := _seconds(view.get("started_at"), view.get("ended_at")):
         yield "took", seconds
+
+
+def _budget(budget: Json) -> Iterator[tuple[str, str]]:
+    """Which budget it has reached, how much of it is spent, and until when it waits."""
+    reached: Json = budget.get("reached") or {}
+    if reached:
+        which = _BUDGETS.get(str(reached.get("budget")), str(reached.get("budget")))
+        yield "waits", f"{which} of ${reached.get('limit_usd')} is used up: ${reached.get('spent_usd')} spent"
+        yield "until", when(budget.get("expires_at"))
 
 
 def _change(change: Json) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.gateway import problems, public
+from services.gateway.budgets import endpoints as budgets
 from services.gateway.credentials import endpoints as credentials
 from services.gateway.edge import Authenticate, BodyLimits, Edge
 from services.gateway.errors import GatewayError
@@ -18,7 +19,10 @@ from services.gateway.tasks import endpoints as tasks
 from services.gateway.tasks import results
 from services.gateway.trail import endpoints as trail
 
-ROUTERS = (public.router, projects.router, repositories.router, credentials.router, tasks.router, results.router, trail.router)
+ROUTERS = (
+    *(public.router, projects.router, repositories.router, credentials.router, budgets.router),
+    *(tasks.router, results.router, trail.router),
+)
 
 
 def build(parts: Parts, authenticate: Authenticate) -> FastAPI:

@@ -128,7 +128,9 @@ def _run(task: Task, moment: Moment) -> Decision:
     number = task.runs + 1
     run_id = RunId(ids.derive(task.task_id, f"turn.1.run.{number}"))
     ready = changed(task, run_id=run_id, runs=number, fence=0, attempts=0, fate=None)
-    return steps.begin(ready, TaskState.RUNNING, facts.TaskRunning(run_id=run_id, begins_anew=number > 1), moment)
+    return steps.begin(
+        ready, TaskState.RUNNING, facts.TaskRunning(run_id=run_id, begins_anew=number > 1 and task.checkpoint is None), moment
+    )
 
 
 def step_failed(task: Task, message: Envelope[facts.WorkspaceFailed] | Envelope[facts.ChangeFailed], moment: Moment) -> Decision:

@@ -26,6 +26,8 @@ def _told(answer: Json) -> Json:
 
 def _body(path: str) -> Json:
     """One that the route takes."""
+    if path.endswith("/budget"):
+        return {"max_cost_usd": 5} if "/tasks/" in path else {"monthly_usd": 5}
     return {"tree_sha": "0" * 40} if path.endswith(("/approve", "/publish")) else {"url": "https://example.org/x.git"}
 
 

@@ -9,19 +9,27 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from services.gateway import idempotency
-from services.gateway.errors import NotFound, NothingKept, WrongState
+from services.gateway.errors import NotFound, NothingKept, WrongState, invalid
 from services.gateway.identity import claims
 from services.gateway.parts import Parts
 from services.gateway.tasks import push_token, queries
 from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
-from services.gateway.tasks.schemas import Approval, ByHand, Nothing, Task
+from services.gateway.tasks.schemas import Approval, ByHand, Nothing, Raise, Task
+from services.gateway.tasks.view import BudgetWait
 from services.gateway.text import Request
 from shared.events import envelope
-from shared.events.commands import SchedulerApprove, SchedulerCancel, SchedulerDiscard, SchedulerPublish, SchedulerReject
+from shared.events.commands import (
+    SchedulerApprove,
+    SchedulerCancel,
+    SchedulerDiscard,
+    SchedulerPublish,
+    SchedulerRaiseBudget,
+    SchedulerReject,
+)
 from shared.events.ids import OwnerId, TaskId
 from shared.events.payload import Command
-from shared.events.values import Kept, TaskState
+from shared.events.values import Budget, Kept, TaskState
 from shared.store.database import Connection
 
 Q = TypeVar("Q", bound=Request)
@@ -71,9 +79,33 @@ async def approve(_connection: Connection, _owner: OwnerId, stored: Stored, appr
 
 
 async def reject(_connection: Connection, _owner: OwnerId, stored: Stored, _request: Nothing) -> Command:
-    """The held change is not wanted."""
-    _held(stored)
+    """The held change is not wanted, or the budget is not raised."""
+    if stored.progress.state is not TaskState.AWAITING_BUDGET:
+        _held(stored)
     return SchedulerReject()
+
+
+def raising(ceiling_usd: float) -> Callable[[Connection, OwnerId, Stored, Raise], Awaitable[Command]]:
+    """The budget that the task waits for is raised; to no more than the operator lets a task cost."""
+
+    async def raised(_connection: Connection, _owner: OwnerId, stored: Stored, more: Raise) -> Command:
+        wait, state = stored.progress.view.budget, stored.progress.state
+        if state is not TaskState.AWAITING_BUDGET or wait is None:
+            raise WrongState(f"The task waits for no budget: it is {state}.")
+        _check_raise(more.max_cost_usd, wait, ceiling_usd)
+        return SchedulerRaiseBudget(max_cost_usd=more.max_cost_usd)
+
+    return raised
+
+
+def _check_raise(total_usd: float | None, wait: BudgetWait, ceiling_usd: float) -> None:
+    if total_usd is None:
+        if wait.reached.budget in (Budget.RUN, Budget.TASK):
+            raise invalid("body.max_cost_usd", "missing", "say what the task may cost in all: it has reached its own limit")
+    elif total_usd <= wait.spent_usd:
+        raise invalid("body.max_cost_usd", "not_more_than_spent", f"must be more than the {wait.spent_usd:g} dollars that are spent")
+    elif total_usd > ceiling_usd:
+        raise invalid("body.max_cost_usd", "over_ceiling", f"must be at most {ceiling_usd:g} here")
 
 
 async def publish(connection: Connection, owner: OwnerId, stored: Stored, by_hand: ByHand) -> Command:

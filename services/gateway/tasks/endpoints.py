@@ -16,7 +16,7 @@ from services.gateway.tasks import actions, position, queries
 from services.gateway.tasks.actions import Asked
 from services.gateway.tasks.freshness import fresh
 from services.gateway.tasks.queries import Stored
-from services.gateway.tasks.schemas import Approval, ByHand, NewTask, Nothing, Task, TaskDetail
+from services.gateway.tasks.schemas import Approval, ByHand, NewTask, Nothing, Raise, Task, TaskDetail
 from services.gateway.tasks.sse import EventStream, Leave
 from services.gateway.tasks.stream import Event, Pace, TaskStream
 from services.gateway.tasks.submission import submit
@@ -78,8 +78,18 @@ async def approve(parts: PartsOf, caller: CallerOf, task_id: TaskId, approval: A
 
 @router.post("/{task_id}/reject", status_code=status.HTTP_202_ACCEPTED)
 async def reject(parts: PartsOf, caller: CallerOf, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Task:
-    """Say that the held change is not wanted: the task ends without a branch, and nothing is kept of it. 409 when none waits."""
+    """Say that the held change is not wanted: the task ends without a branch, and nothing is kept of it. 409 when none waits.
+
+    Of a task that waits for a budget: it is not raised, and the task ends as failed, its work kept.
+    """
     return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "reject", Nothing(), actions.reject)
+
+
+@router.post("/{task_id}/budget", status_code=status.HTTP_202_ACCEPTED)
+async def budget(parts: PartsOf, caller: CallerOf, task_id: TaskId, more: Raise, idempotency_key: IdempotencyKey = None) -> Task:
+    """Raise the budget that the task waits for: it goes on where it stopped. 409 when it waits for none. The first of several counts."""
+    raised = actions.raising(parts.settings.max_limits.max_cost_usd)
+    return await actions.once(Asked(parts, caller.owner, task_id, idempotency_key), "budget", more, raised)
 
 
 @router.post("/{task_id}/publish", status_code=status.HTTP_202_ACCEPTED)

@@ -187,6 +187,8 @@ _SHOWN: Final = (
     "pull_request_number",
     "started_at",
     "ended_at",
+    "budget",
+    "begins_anew",
     "kept",
 )
 

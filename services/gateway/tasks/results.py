@@ -1,7 +1,7 @@
 """`/v1/tasks/{task_id}/messages`, `/changes` and `/patch`: what a task made, as it is stored. Nothing here is ever markup."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -36,8 +36,20 @@ async def history(
         where = position.subjects(caller.owner, task_id)
         return await messages.from_stream(parts.bus.read, where, place, limit, ended=progress.ended)
     async with parts.turns.of(caller.owner):
-        transcript = await parts.blobs.get_bytes(progress.view.transcript, parts.settings.max_transcript_bytes)
-        return await asyncio.to_thread(messages.from_transcript, transcript, place, limit)
+        return await _from_transcripts(parts, (*progress.view.earlier_transcripts, progress.view.transcript), place, limit)
+
+
+async def _from_transcripts(parts: Parts, transcripts: Sequence[BlobRef], place: messages.Place, limit: int) -> Messages:
+    """The first page behind `place`, of the run that has one. The end of one transcript is not the end while another follows."""
+    page = Messages(messages=[], next_cursor=None)
+    for number, ref in enumerate(transcripts, start=1):
+        transcript = await parts.blobs.get_bytes(ref, parts.settings.max_transcript_bytes)
+        page = await asyncio.to_thread(messages.from_transcript, transcript, place, limit)
+        if page.messages:
+            last = page.messages[-1]
+            more = page.next_cursor or (str(messages.Place(last.fence, last.number)) if number < len(transcripts) else None)
+            return Messages(messages=page.messages, next_cursor=more)
+    return page
 
 
 @router.get("/{task_id}/changes", response_model=ChangesDocument)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from services.gateway.repositories.refs import RefName
-from services.gateway.tasks.view import Change
+from services.gateway.tasks.view import BudgetWait, Change
 from services.gateway.text import Line, Request, Resource, storable
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, GitSha, ProjectId, RepositoryId, RunId, TaskId
@@ -38,6 +38,9 @@ class NewTask(Request):
     model: ModelName | None = None
     title: Annotated[Line | None, Field(description="Default: the prompt's first line.")] = None
     limits: Limits = Limits()
+    max_cost_usd: Annotated[
+        float | None, Field(gt=0, le=1_000_000, description="What all its runs together may cost. Default: `limits.max_cost_usd`.")
+    ] = None
     credential_ids: Annotated[
         tuple[CredentialId, ...],
         Field(max_length=2, description="At most one per purpose. Default: your newest for the repository's host and the agent's vendor."),
@@ -59,6 +62,19 @@ class ByHand(Request):
     ] = None
     credential_id: Annotated[
         CredentialId | None, Field(description="The git token to push with. Default: your newest for the repository's host.")
+    ] = None
+
+
+class Raise(Request):
+    """A person lets a task that waits at a budget go on."""
+
+    max_cost_usd: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1_000_000,
+            description="What it may cost in all, what it has spent included. Not needed where a month's budget was reached.",
+        ),
     ] = None
 
 
@@ -92,6 +108,10 @@ class Task(Resource):
     updated_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    budget: Annotated[BudgetWait | None, Field(description="The budget that the task has reached and waits for; null: none.")]
+    begins_anew: Annotated[
+        bool, Field(description="Its run after a raised budget began on the clean base: nothing was left that it could go on from.")
+    ]
     kept: Annotated[
         Kept | None, Field(description="What a task made that ended without publishing it: publish it or discard it. Null: nothing.")
     ]

@@ -75,6 +75,7 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         model=new.model,
         limits=new.limits,
         publish_policy=project.publish_policy,
+        max_cost_usd=new.max_cost_usd,
         credentials=chosen,
         prompt_digest=digest(insertion.salt, new.prompt),
         packages=tuple(project.allow_packages),

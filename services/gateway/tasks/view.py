@@ -3,16 +3,18 @@
 The projection stores it and an open stream folds the same way, so both always say the same. It decides nothing: the scheduler does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
+
+from pydantic import Field
 
 from shared.events import facts
 from shared.events.envelope import AnyEnvelope
 from shared.events.failures import Failure
 from shared.events.ids import GitSha, RunId
 from shared.events.payload import Fact, Value
-from shared.events.values import ENDED, BlobRef, Kept, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobRef, BudgetReached, Kept, Outcome, TaskState, Usage
 
 
 class Change(Value):
@@ -23,6 +25,15 @@ class Change(Value):
     deletions: int
     protected_files: int
     held_reason: str | None = None
+
+
+class BudgetWait(Value):
+    """A task that waits for a person to raise a budget, until `expires_at`; then it ends as failed, its work kept."""
+
+    reached: BudgetReached
+    spent_usd: float
+    """By the task in all its runs."""
+    expires_at: datetime | None = None
 
 
 class View(Value):
@@ -37,15 +48,22 @@ class View(Value):
     outcome: Outcome | None = None
     failure: Failure | None = None
     usage: Usage | None = None
+    usages: dict[str, Usage] = Field(default_factory=dict[str, Usage])
+    """Of each attempt (`run.fence`), as it told last; `usage` is their sum."""
     change: Change | None = None
     pull_request_number: int | None = None
     transcript: BlobRef | None = None
+    earlier_transcripts: tuple[BlobRef, ...] = ()
+    """Of the runs before the last, in their order: a raised budget is another run."""
     changes: BlobRef | None = None
     patch: BlobRef | None = None
     out_last: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
     kept: Kept | None = None
+    budget: BudgetWait | None = None
+    begins_anew: bool = False
+    """Its run goes on after a raised budget, and nothing was left that it could go on from."""
     reopened: bool = False
     """The task had ended once, and a person published by hand what it made: no agent runs for it any more."""
 
@@ -99,14 +117,16 @@ def fold(progress: Progress, sequence: int, envelope: AnyEnvelope) -> Progress:
 def _entered(progress: Progress, state: TaskState, at: datetime) -> dict[str, Any]:
     """What holds of a state whatever else its fact says. A task that leaves its end was reopened: how it had ended holds no longer."""
     if state in ENDED:
-        return {"ended_at": at, "kept": None}
-    return {"ended_at": None, "kept": None, "failure": None, "reopened": True} if progress.ended else {}
+        return {"ended_at": at, "kept": None, "budget": None}
+    if not progress.ended:
+        return {"budget": None}
+    return {"ended_at": None, "kept": None, "failure": None, "reopened": True}
 
 
 def _learn(view: View, fact: Fact, at: datetime) -> dict[str, Any]:  # noqa: PLR0911 - one line per fact
     match fact:
         case facts.TaskRunning() | facts.TaskPublishing():
-            return _run(view, fact.run_id)
+            return _run_asked_for(view, fact)
         case facts.RunStarted():
             return _run(view, fact.run_id) | {"fence": max(view.fence, fact.fence), "started_at": view.started_at or at}
         case facts.RunFinished() | facts.RunFailed():
@@ -143,6 +163,8 @@ def _learn_of_change(view: View, fact: Fact) -> dict[str, Any]:
             return {"commit_sha": fact.commit_sha, "tree_sha": fact.tree_sha} | _known(change=free)
         case facts.PullRequestOpened():
             return {"pull_request_number": fact.number}
+        case facts.TaskAwaitingBudget() | facts.RunCheckpointed():
+            return _learn_of_costs(view, fact)
         case _:
             return {}
 
@@ -151,13 +173,50 @@ def _run(view: View, run_id: RunId) -> dict[str, Any]:
     return {"run_ids": view.run_ids if run_id in view.run_ids else (*view.run_ids, run_id)}
 
 
+def _run_asked_for(view: View, fact: facts.TaskRunning | facts.TaskPublishing) -> dict[str, Any]:
+    """The transcript of a run before this one is put aside: while it goes on, what is said is read from the stream."""
+    if isinstance(fact, facts.TaskPublishing) or fact.run_id in view.run_ids:
+        return _run(view, fact.run_id)
+    earlier = (view.transcript,) if view.transcript is not None else ()
+    anew = {"transcript": None, "earlier_transcripts": (*view.earlier_transcripts, *earlier), "begins_anew": fact.begins_anew}
+    return _run(view, fact.run_id) | anew
+
+
+def _learn_of_costs(view: View, fact: facts.TaskAwaitingBudget | facts.RunCheckpointed) -> dict[str, Any]:
+    if isinstance(fact, facts.RunCheckpointed):
+        return _spent(view, fact)
+    wait = fact.reached and BudgetWait(reached=fact.reached, spent_usd=fact.spent_usd, expires_at=fact.expires_at)
+    return {"budget": wait}
+
+
+def _spent(view: View, fact: facts.RunCheckpointed | facts.RunFinished | facts.RunFailed) -> dict[str, Any]:
+    """What the attempts cost together; each counts once, whatever order they tell it in."""
+    attempt = f"{fact.run_id}.{fact.fence}"
+    before = view.usages.get(attempt, Usage())
+    if fact.fence == 0 or fact.usage.requests < before.requests:
+        return {}
+    usages = {**view.usages, attempt: fact.usage}
+    return {"usages": usages, "usage": _sum(usages.values())}
+
+
+def _sum(usages: Iterable[Usage]) -> Usage:
+    every = list(usages)
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in every),
+        output_tokens=sum(each.output_tokens for each in every),
+        cost_usd=round(sum(each.cost_usd for each in every), 6),
+        requests=sum(each.requests for each in every),
+    )
+
+
 def _run_ended(view: View, fact: facts.RunFinished | facts.RunFailed) -> dict[str, Any]:
     """The first end of the highest fence counts, as it does for the scheduler; a late one of an older attempt tells nothing."""
     if fact.fence < max(view.fence, view.ended_fence) or (fact.fence and fact.fence == view.ended_fence):
-        return {}
+        return _spent(view, fact)
     return (
         _run(view, fact.run_id)
-        | {"usage": fact.usage, "ended_fence": fact.fence, "fence": fact.fence, "out_last": max(view.out_last, fact.out_last)}
+        | _spent(view, fact)
+        | {"ended_fence": fact.fence, "fence": fact.fence, "out_last": max(view.out_last, fact.out_last)}
         | _known(transcript=fact.transcript, tree_sha=fact.tree_sha, base_sha=fact.base_sha)
     )
 

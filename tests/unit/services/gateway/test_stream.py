@@ -59,6 +59,7 @@ def task(progress: Progress) -> Task:
             "pull_request_number",
             "started_at",
             "ended_at",
+            "budget",
             "kept",
         )
     )
@@ -76,6 +77,7 @@ def task(progress: Progress) -> Task:
         run_ids=[],
         created_at=AT,
         updated_at=AT + timedelta(0),
+        begins_anew=False,
         **nothing,
     )
     return task_of(blank, progress, AT)

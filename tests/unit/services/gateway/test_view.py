@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.tasks.view import STATES, Progress, View, fold
+from services.gateway.tasks.view import STATES, BudgetWait, Progress, View, fold
 from shared.events import catalogue, envelope, facts
 from shared.events.failures import failure
+from shared.events.ids import RunId, fresh
 from shared.events.payload import Fact
-from shared.events.values import ENDED, BlobClass, BlobRef, Kept, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobClass, BlobRef, Budget, BudgetReached, Kept, Outcome, TaskState, Usage
 
 from .logs import AT, OWNER, RUN, TASK
 
@@ -113,6 +114,20 @@ def test_a_row_is_read_back_as_it_was_written() -> None:
     for known, following in pairwise(told(*WHOLE[:n]) for n in range(len(WHOLE) + 1)):
         assert View.model_validate_json(known.view.model_dump_json(exclude_defaults=True)) == known.view
         assert following.evt_sequence == known.evt_sequence + 1
+
+
+def test_what_all_attempts_cost_is_their_sum_and_each_counts_once() -> None:
+    second = finished(5).model_copy(update={"run_id": RunId(fresh())})
+    assert told(finished(4), finished(4), finished(3, OTHER), second).view.usage == Usage(cost_usd=12)
+
+
+def test_a_task_that_waits_for_a_budget_says_which_and_goes_on_with_another_run() -> None:
+    reached = BudgetReached(budget=Budget.RUN, limit_usd=10, spent_usd=10.02)
+    waiting = told(*WHOLE[:6], facts.TaskAwaitingBudget(reached=reached, spent_usd=10.02, expires_at=AT))
+    assert waiting.view.budget == BudgetWait(reached=reached, spent_usd=10.02, expires_at=AT)
+    again = told(facts.TaskQueued(), facts.TaskRunning(run_id=RunId(fresh()), begins_anew=True), progress=waiting).view
+    assert (again.budget, again.begins_anew, again.transcript, again.earlier_transcripts) == (None, True, None, (TRANSCRIPT,))
+    assert len(again.run_ids) == 2
 
 
 KEPT = Kept(tree_sha=TREE, size_bytes=7, expires_at=AT)

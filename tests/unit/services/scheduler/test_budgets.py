@@ -45,6 +45,24 @@ def test_a_raise_lets_another_run_go_on_for_the_whole_less_what_is_spent() -> No
     assert life.told.count("git.prepare.v1") == 1, "the snapshot is there"
 
 
+def test_the_run_goes_on_from_the_last_checkpoint_also_where_that_is_heard_after_the_run_s_end() -> None:
+    life = stopped_at_budget()
+    late = life.script.checkpointed(None, 7, "3", usd=10.0)
+    life.hear(late, life.script.raise_budget(15.0), SlotFree())
+    resume = _starts(life)[1].resume
+    assert resume is not None
+    assert resume.sha256 == "3" * 64
+    running = next(message.data for message in reversed(life.said) if isinstance(message.data, facts.TaskRunning))
+    assert running.begins_anew is False
+
+
+def test_where_nothing_is_left_to_go_on_from_it_begins_anew_and_says_so() -> None:
+    life = stopped_at_budget()
+    life.hear(life.script.raise_budget(15.0), SlotFree())
+    assert _starts(life)[1].resume is None
+    assert facts.TaskRunning(run_id=life.script.run_number(2), begins_anew=True) in [message.data for message in life.said]
+
+
 def test_work_of_the_second_run_is_published_in_place_of_the_first_s() -> None:
     life = stopped_at_budget()
     run = life.script.run_number(2)

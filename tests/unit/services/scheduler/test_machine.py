@@ -203,7 +203,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule(data=st.data(), fence=FENCES, usd=USD)
     def run_begins(self, data: st.DataObject, fence: int, usd: float) -> None:
         self.hear(self.script.started(self.cause(data), fence, self.run(data)))
-        self.hear(self.script.checkpointed(self.cause(data), fence, self.run(data), usd))
+        self.hear(self.script.checkpointed(self.cause(data), fence, run=self.run(data), usd=usd))
 
     @rule(data=st.data(), fence=FENCES, changed=st.sampled_from([True, True, True, False]), base=st.sampled_from([BASE, BASE, OTHER_TREE]))
     def run_finishes(self, data: st.DataObject, fence: int, changed: bool, base: str) -> None:
