@@ -232,6 +232,7 @@ def _runner(deployment: Deployment) -> Mapping[str, str]:
         "RUNNER_LEASE_TTL_SECONDS": "LEASE_TTL_SECONDS",
         "RUNNER_ALLOW_MISSING": "ALLOW_MISSING",
         "RUNNER_APPARMOR_PROFILE": "APPARMOR_PROFILE",
+        "RUNNER_KEEP_IMAGES": "KEEP_IMAGES",
     }
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),

@@ -84,6 +84,7 @@ TABLE = (
         "ALLOW_MISSING", r"[a-z_]+(,[a-z_]+)*", "walls of sandboxes that this machine's engine lacks and may lack, comma-separated; none"
     ),
     Setting("APPARMOR_PROFILE", r"[A-Za-z0-9._-]{1,64}", "a loaded AppArmor profile that sandboxes must have; the engine's own by default"),
+    Setting("KEEP_IMAGES", _NUMBER, "how many images of each agent stay beside those in use; all by default", (1, 1_000)),
     Setting("MAX_LIMITS", r"\{.*\}", 'the most a task may ask for, as JSON, such as {"memory_mib": 8192}; the gateway\'s own defaults'),
     Setting("STORE_MIB", _LARGE_NUMBER, "how much all streams may hold together, in MiB; 16384 by default", (100, 67_108_864)),
     Setting("STREAMS", r"\{.*\}", 'other figures for single streams, as JSON: {"EVT": {"mib": 4096, "days": 60}}', reads=rooms.parse),

@@ -134,8 +134,10 @@ def _host_config(spec: SandboxSpec, security_options: list[str], runtime: str) -
         "ShmSize": 64 * MIB,
         "Tmpfs": _tmpfs(spec),
         "Mounts": _mounts(spec),
-        "AutoRemove": True,
-        "LogConfig": {"Type": "none", "Config": {}},
+        # Not removed by the engine: why a sandbox died that nobody ended is asked of it afterwards. A runner removes what it finds.
+        "AutoRemove": False,
+        # What the first process says: the steps' complaints. The agent's output is never in it.
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "256k", "max-file": "1"}},
     }
 
 

@@ -11,10 +11,15 @@ from typing import Any, TypeVar, cast
 
 import docker
 import requests
+import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from services.runner.docker_stream import Endpoint
 from services.runner.errors import EngineUnreachable, SandboxGone, SandboxUnavailable
+from services.runner.last_words import LastWords
+from services.runner.old_images import Tagged
+
+log = structlog.get_logger()
 
 R = TypeVar("R")
 
@@ -23,14 +28,16 @@ _THREADS = 32
 """Of their own: an engine that hangs must not hold up the files of other runs."""
 _REMOVAL_SECONDS = 20
 _CONFLICT = 409
+_TOLD_LINES = 1_000
 
 
 class DockerEngine:
     """docker-py, called in threads, with its errors in our words."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, words: LastWords | None = None) -> None:
         self.endpoint = Endpoint(url)
         self._url = url
+        self._words = words
         self._client: Any = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
 
@@ -88,6 +95,39 @@ class DockerEngine:
         """Gives a container another name. Raises SandboxUnavailable where it is taken, SandboxGone where there is no such container."""
         await self.call(lambda api: api.rename(container_id, name))
 
+    async def keep_last_words(self, container_id: str, name: str) -> None:
+        """Of a container that ended by itself: how, and the end of what it said. Nothing depends on it."""
+        if self._words is None:
+            return
+        try:
+            told = await self.call(lambda api: _last_words(api, container_id))
+            if told is not None:
+                path = await asyncio.to_thread(self._words.keep, name, *told)
+                log.warning("sandbox_died", exit_code=told[0]["ExitCode"], out_of_memory=told[0]["OOMKilled"], kept=str(path))
+        except (SandboxGone, OSError) as error:
+            log.warning("last_words_not_kept", error=type(error).__name__)
+
+    async def images(self, reference: str) -> list[Tagged]:
+        """The images on this host whose names match."""
+
+        def listed(api: Any) -> list[Tagged]:
+            found = cast("list[dict[str, Any]]", api.images(filters={"reference": reference}))
+            return [
+                Tagged(str(tag), str(image["Id"]), int(image["Created"]))
+                for image in found
+                for tag in cast("list[str]", image.get("RepoTags") or [])
+            ]
+
+        return await self.call(listed)
+
+    async def images_in_use(self) -> set[str]:
+        """By content: of every container on this host, whoever's it is."""
+        return await self.call(lambda api: {str(entry["ImageID"]) for entry in api.containers(all=True)})
+
+    async def remove_image(self, tag: str) -> None:
+        """Takes a name away, and the image with its last one. Raises SandboxUnavailable where a container uses it."""
+        await self.call(lambda api: api.remove_image(tag, force=False))
+
     async def limit_processes(self, container_id: str, limit: int) -> int:
         """Changes how many there may be, for which docker-py knows no way; the engine's status."""
 
@@ -107,6 +147,14 @@ def _start(api: Any, name: str, request: dict[str, Any]) -> str:
             api.remove_container(container_id, force=True, v=True)
         raise
     return container_id
+
+
+def _last_words(api: Any, container_id: str) -> tuple[dict[str, Any], bytes] | None:
+    state = cast("dict[str, Any]", api.inspect_container(container_id)["State"])
+    if state["Running"]:
+        return None
+    told = {name: state.get(name) for name in ("ExitCode", "OOMKilled", "Error", "StartedAt", "FinishedAt")}
+    return told, bytes(api.logs(container_id, stdout=True, stderr=True, tail=_TOLD_LINES))
 
 
 def _remove(api: Any, container_id: str) -> None:

@@ -117,6 +117,7 @@ class DockerSandboxes:
 
     async def remove(self, leftover: Leftover) -> None:
         """See SandboxFactory."""
+        await self._engine.keep_last_words(leftover.container_id, f"{leftover.run_id}.{leftover.fence}")
         known = self._known.get(leftover.container_id)
         await (self._engine.remove(leftover.container_id) if known is None else known.kill())
 
@@ -318,6 +319,7 @@ class DockerSandbox:
                 await asyncio.sleep(0.1)
             seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self.container_id)))
             if not seen["State"]["Running"]:
+                await self._engine.keep_last_words(self.container_id, f"{self._spec.run_id}.{self._spec.fence}")
                 raise SandboxGone("the container does not run any more")
 
     async def _execute(

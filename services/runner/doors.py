@@ -100,6 +100,10 @@ class Egress(Protocol):
         """At the runner's start: no run is out, so no door is anybody's."""
         ...
 
+    async def sweep(self) -> None:
+        """Closes what could not be closed when its run ended, because the egress process was away."""
+        ...
+
     async def ready(self) -> None:
         """Raises when no door could be opened."""
         ...
@@ -129,6 +133,9 @@ class NullEgress:
         return await self.spending(run_id, fence)
 
     async def close_all(self) -> None:
+        """See Egress."""
+
+    async def sweep(self) -> None:
         """See Egress."""
 
     async def ready(self) -> None:

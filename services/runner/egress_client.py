@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from pydantic import SecretStr, ValidationError
+import structlog
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.runner.doors import Door, DoorRequest, Place, Refused, Spending
 from services.runner.egress.messages import DoorReport, MadePlace, OpenDoor, OpenedDoor
@@ -20,6 +21,9 @@ from shared.events.ids import RunId
 from shared.events.questions import AskSealedCredential
 from shared.events.values import Usage
 
+log = structlog.get_logger()
+
+_KEYS = TypeAdapter(list[str])
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
@@ -62,8 +66,12 @@ class EgressClient:
             max_answers=request.max_answers,
             place=request.place.name if request.place is not None else None,
         )
-        opened = await self._ask_for(wanted)
-        self._opened[_key(request.run_id, request.fence)] = wanted
+        self._opened[_key(request.run_id, request.fence)] = wanted  # before it is there: a sweep must not take it for left over
+        try:
+            opened = await self._ask_for(wanted)
+        except BaseException:
+            self._opened.pop(_key(request.run_id, request.fence))
+            raise
         return Door(Path(opened.directory), opened.socket_name, wanted.token)
 
     async def place(self) -> Place:
@@ -94,14 +102,22 @@ class EgressClient:
 
     async def close(self, run_id: RunId, fence: int) -> Spending:
         """See Egress."""
+        self._opened.pop(_key(run_id, fence), None)  # also where nobody answers: then the next sweep closes it
         status, body = await self._call("DELETE", f"/doors/{_key(run_id, fence)}")
-        self._opened.pop(_key(run_id, fence), None)
         return _spending(body) if status == HTTPStatus.OK else Spending()
 
     async def close_all(self) -> None:
         """See Egress."""
         self._opened.clear()
         await self._call("DELETE", "/doors")
+
+    async def sweep(self) -> None:
+        """See Egress."""
+        status, body = await self._call("GET", "/doors")
+        for key in _KEYS.validate_json(body) if status == HTTPStatus.OK else ():
+            if key not in self._opened:  # asked anew for each: runs begin meanwhile
+                log.warning("door_swept", door=key)
+                await self._call("DELETE", f"/doors/{key}")
 
     async def ready(self) -> None:
         """Raises EgressUnreachable."""

@@ -44,6 +44,8 @@ class RunnerSettings(BaseSettings):
     """A profile that is loaded on the engine's host, which every sandbox must then have; empty: the engine's own, where there is one."""
     allow_missing: Annotated[frozenset[Protection], NoDecode, BeforeValidator(_listed)] = frozenset()
     """Required walls that this engine lacks and sandboxes go without, separated by commas."""
+    keep_images: Annotated[int, Field(ge=1)] | None = None
+    """How many images of each agent stay on this Docker host beside those in use; without it none is ever removed."""
     egress_socket: Path | None = None
     """The egress process's control socket. Without one only agents that need no model run here."""
     max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256

@@ -4,15 +4,17 @@ It lives in a network namespace of its own: an engine without a bridge deletes a
 Sandboxes have no network, so it needs none. It holds one image, taken over from the shared engine.
 """
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy.embedded import docker_engine
 
@@ -23,8 +25,9 @@ STOP_SECONDS = 60.0
 class Engine:
     """One `dockerd` with everything it owns below `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, configuration: Mapping[str, Any]) -> None:
         self.root = root
+        self._configuration = configuration
         self.host = f"unix://{root}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,11 +38,11 @@ class Engine:
             "--data-root": str(self.root / "data"),
             "--exec-root": str(self.root / "exec"),
             "--pidfile": str(self.root / "pid"),
-            "--config-file": str(self.root / "none.json"),
+            "--config-file": str(self.root / "daemon.json"),
             "--bridge": "none",
             "--group": "docker",
         }
-        (self.root / "none.json").write_text("{}")
+        (self.root / "daemon.json").write_text(json.dumps(dict(self._configuration)))
         command = ["/usr/bin/unshare", "--net", _program(), *(part for pair in arguments.items() for part in pair), "--iptables=false"]
         with (self.root / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
@@ -77,11 +80,11 @@ class Engine:
 
 
 @contextmanager
-def own_engine(image: str) -> Generator[Engine]:
-    """A running engine that holds this image; gone afterwards, with all it made."""
+def own_engine(image: str, **configuration: Any) -> Generator[Engine]:
+    """A running engine that holds this image, with these lines in its daemon.json; gone afterwards, with all it made."""
     root = Path(tempfile.mkdtemp(prefix="async-code-engine-", dir="/var/lib"))
     root.chmod(0o711)  # the runner's user reaches the socket in it
-    engine = Engine(root)
+    engine = Engine(root, configuration)
     try:
         engine.start()
         engine.take_over(image)

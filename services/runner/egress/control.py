@@ -71,6 +71,7 @@ class Control:
         self._opening = asyncio.Lock()
         self.application = web.Application(client_max_size=256 * 1024)
         self.application.router.add_post("/doors", self._open)
+        self.application.router.add_get("/doors", self._list)
         self.application.router.add_get("/doors/{key}", self._report)
         self.application.router.add_delete("/doors/{key}", self._close)
         self.application.router.add_delete("/doors", self._close_all)
@@ -127,12 +128,14 @@ class Control:
         report = await self._remove(key)
         return web.json_response(report.model_dump())
 
+    async def _list(self, _request: web.Request) -> web.Response:
+        return web.json_response(sorted(self._known()))
+
     async def _close_all(self, _request: web.Request) -> web.Response:
         """A runner that starts holds no run: whatever is left belongs to nobody."""
-        made = {path.name for path in self._settings.sockets_dir.iterdir()}
-        for key in filter(_KEY.fullmatch, made | {path.stem for path in self._settings.state_dir.glob("*.json")} | self._doors.keys()):
+        for key in self._known():
             await self._remove(key)
-        for name in filter(_PLACE.fullmatch, made):
+        for name in filter(_PLACE.fullmatch, [path.name for path in self._settings.sockets_dir.iterdir()]):
             shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
         return web.Response(status=204)
 
@@ -148,6 +151,13 @@ class Control:
             raise web.HTTPNotFound(text="no such place")
         shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
         return web.Response(status=204)
+
+    def _known(self) -> set[str]:
+        """Every door that is open, and every one that left something on the disk."""
+        left = {path.name for path in self._settings.sockets_dir.iterdir()} | {
+            path.stem for path in self._settings.state_dir.glob("*.json")
+        }
+        return {name for name in left | self._doors.keys() if _KEY.fullmatch(name)}
 
     async def _remove(self, key: str) -> DoorReport:
         opened = self._doors.pop(key, None)

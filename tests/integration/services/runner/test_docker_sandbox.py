@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from services.runner import container
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.errors import EngineUnreachable, ImageMissing, SandboxGone, SandboxUnavailable
+from services.runner.last_words import LastWords
 from services.runner.sandbox import Program, Sandbox, SandboxSpec
 from shared.events.values import Limits
 from tests.integration.services.runner.inside import SMALL, MakeSpec, Said, bash
@@ -202,6 +204,23 @@ async def test_killing_ends_a_run_at_once_and_twice_is_once(sandboxes: DockerSan
     assert not await sandboxes.leftovers()
     with pytest.raises((SandboxGone, SandboxUnavailable)):
         await sandbox.condition()
+
+
+async def test_why_a_sandbox_died_is_kept(make_spec: MakeSpec, tmp_path: Path) -> None:
+    words = LastWords(tmp_path / "sandboxes")
+    engine = DockerEngine("unix:///var/run/docker.sock", words)
+    sandboxes = DockerSandboxes(engine, deployment=f"test-{uuid.uuid4()}", runner_id="runner-1")
+    sandbox = await sandboxes.create(make_spec(fence=4))
+    (leftover,) = await sandboxes.leftovers()
+    await engine.call(lambda api: api.kill(leftover.container_id))
+    with pytest.raises(SandboxGone):
+        await bash(sandbox, "true")
+    await sandbox.kill()
+    assert not await sandboxes.leftovers()
+    (kept,) = words.directory.iterdir()
+    assert kept.name == f"{leftover.run_id}.4.log"
+    assert json.loads(kept.read_text().splitlines()[0])["ExitCode"] == 137
+    engine.close()
 
 
 async def test_a_door_is_there_read_only(sandboxes: DockerSandboxes, make_spec: MakeSpec, tmp_path: Path) -> None:

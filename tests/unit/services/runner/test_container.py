@@ -69,8 +69,8 @@ def test_the_whole_request() -> None:
                 "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB}",
             },
             "Mounts": [],
-            "AutoRemove": True,
-            "LogConfig": {"Type": "none", "Config": {}},
+            "AutoRemove": False,
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "256k", "max-file": "1"}},
         },
     }
 
