@@ -28,7 +28,7 @@ log = structlog.get_logger()
 _TRIES = 3
 _SAID_BYTES = 64 * 1024
 _SLACK_BYTES = 1024 * 1024
-_LIMITS = Limits(memory_mib=256, disk_mib=16, pids=32, cpus=1, wall_seconds=60, idle_seconds=60)
+_LIMITS = Limits(memory_mib=256, disk_mib=16, pids=256, cpus=1, wall_seconds=60, idle_seconds=60)
 
 _PROGRAM = r"""
 import ctypes, errno, json, os, socket
