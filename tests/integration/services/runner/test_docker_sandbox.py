@@ -214,7 +214,7 @@ async def test_why_a_sandbox_died_is_kept(make_spec: MakeSpec, tmp_path: Path) -
     (leftover,) = await sandboxes.leftovers()
     await engine.call(lambda api: api.kill(leftover.container_id))
     with pytest.raises(SandboxGone):
-        await bash(sandbox, "true")
+        await sandbox.condition()
     await sandbox.kill()
     assert not await sandboxes.leftovers()
     (kept,) = words.directory.iterdir()
