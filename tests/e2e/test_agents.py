@@ -124,7 +124,7 @@ def test_a_raised_budget_lets_the_work_go_on(
     assert 0.01 <= waiting["budget"]["spent_usd"] == waiting["usage"]["cost_usd"] < 0.05
     quiet.model.play([Run("echo done > done.txt"), Say("Done.")])
     for _ in range(2):
-        person.client.post(f"/v1/tasks/{waiting['id']}/budget", {"max_cost_usd": 5}, {"idempotency-key": "the raise"})
+        person.client.post(f"/v1/tasks/{waiting['id']}/budget", {"max_cost_usd": 5}, {"idempotency-key": "the-raise"})
     task = person.until(waiting["id"], "succeeded", "failed")
     _pushed(git_server, repository, task)
     assert git_objects.git(git_server.path(repository), "show", f"{task['branch']}:done.txt") == b"done\n"

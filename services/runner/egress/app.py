@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from services.runner.egress import upstream
+from services.runner.egress import connections
 from services.runner.egress.control import Control
 from services.runner.egress.settings import EgressSettings
 from shared.secrets import Keyring
@@ -22,7 +22,7 @@ async def egress(settings: EgressSettings, health: HealthSettings) -> AsyncGener
     keyring = Keyring.load(settings.keyring_file)
     for directory in (settings.sockets_dir, settings.state_dir):
         directory.mkdir(parents=True, exist_ok=True)
-    async with upstream.session(settings) as client:
+    async with connections.session(settings) as client:
         control = Control(settings, keyring, client)
         runner = web.AppRunner(control.application, access_log=None)
         await runner.setup()

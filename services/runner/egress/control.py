@@ -23,6 +23,7 @@ from services.runner.egress.messages import PLACE, DoorReport, MadePlace, OpenDo
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.upstreams import UnknownVendor
+from services.runner.egress.vendors import price_list
 from shared.events.values import Purpose
 from shared.secrets import Context, Keyring, SecretsError
 
@@ -66,6 +67,7 @@ class Control:
     def __init__(self, settings: EgressSettings, keyring: Keyring, client: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._keyring = keyring
+        self._prices = price_list.load(settings.prices_file, refuses_unknown=settings.unknown_model == "refuse")
         self._client = client
         self._doors: dict[str, _Opened] = {}
         self._opening = asyncio.Lock()
@@ -103,7 +105,7 @@ class Control:
         return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
 
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
-        upstream = upstreams.of(asked.vendor, self._settings)
+        upstream = upstreams.of(asked.vendor, self._settings, self._prices)
         context = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
         credential = self._keyring.open(asked.sealed, context)
         journal = self._settings.state_dir / f"{key}.json"

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,6 +29,10 @@ class EgressSettings(BaseSettings):
     """Networks outside the public internet that the upstreams may lie in: a local model server."""
     ca_bundle: Path | None = None
     """Certificates to trust instead of the system's."""
+    prices_file: Path | None = None
+    """Prices that come before the shipped ones, model by model (docs/prices.md)."""
+    unknown_model: Literal["dearest", "refuse"] = "dearest"
+    """A model without a price: priced at its vendor's dearest, or refused."""
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 32 * 1024 * 1024
     patience_seconds: Annotated[float, Field(ge=0)] = 60
     """How long in a row an upstream that fails is asked again before the run ends by it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
 from services.runner.egress.vendors.openai.vendor import OpenAI
+from services.runner.egress.vendors.price_list import PriceLists
 from services.runner.egress.vendors.vendor import Vendor
 
 
@@ -20,12 +21,12 @@ class Upstream:
     base_url: str
 
 
-def of(name: str, settings: EgressSettings) -> Upstream:
+def of(name: str, settings: EgressSettings, prices: PriceLists) -> Upstream:
     """The vendor's upstream. Raises UnknownVendor."""
     match name:
         case "anthropic":
-            return Upstream(Anthropic(), settings.anthropic_base_url)
+            return Upstream(Anthropic(prices[name]), settings.anthropic_base_url)
         case "openai":
-            return Upstream(OpenAI(), settings.openai_base_url)
+            return Upstream(OpenAI(prices[name]), settings.openai_base_url)
         case _:
             raise UnknownVendor(name)

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 
 from services.git import resolution
-from services.runner.egress import upstream
+from services.runner.egress import connections
 
 _V4 = some.integers(0, 2**32 - 1)
 _BEFORE_V4 = (0, 0xFFFF << 32, 0x64_FF9B << 96, 0x64_FF9B_0001 << 80, 0xFEC0 << 112, 0xFF02 << 112)
@@ -38,4 +38,4 @@ networks = some.lists(some.sampled_from([ip_network(text) for text in _OPENED]),
 @example(IPv6Address("::127.0.0.1"), [])
 @example(IPv4Address("192.88.99.1"), [])
 def test_both_services_say_the_same_of_an_address(address: IPv4Address | IPv6Address, opened: list[IPv4Network | IPv6Network]) -> None:
-    assert upstream.permitted(str(address), opened) == resolution.is_allowed(address, opened)
+    assert connections.permitted(str(address), opened) == resolution.is_allowed(address, opened)

@@ -1,4 +1,4 @@
-"""What tokens cost. Pure; each vendor's table of prices is data with a date."""
+"""What tokens cost. Pure; the table of prices is data with a date."""
 
 from dataclasses import dataclass, replace
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from services.runner.egress.vendors import bodies
 from services.runner.egress.vendors.anthropic import prices
+from services.runner.egress.vendors.price_list import PriceList
 from services.runner.egress.vendors.pricing import FREE
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
 
@@ -37,8 +38,8 @@ CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "memory_", "computer_")
 BETAS_REFUSED = ("mcp-client", "code-execution", "files-api", "web-fetch", "web-search", "skills")
 
 
-def check(asked: Asked) -> Checked:
-    """Judge one request. Raises Refused."""
+def check(asked: Asked, listed: PriceList) -> Checked:
+    """Judge one request, and price it by this list. Raises Refused."""
     if (asked.method, asked.path) not in ENDPOINTS:
         raise Refused("endpoint_denied")
     if asked.query not in QUERIES:
@@ -53,7 +54,7 @@ def check(asked: Asked) -> Checked:
         asked.path + (f"?{asked.query}" if asked.query else ""),
         bodies.serialised(document),
         # Counting tokens costs nothing.
-        prices.price(model, fast=document.get("speed") not in (None, "standard")) if asked.path == MESSAGES else FREE,
+        prices.price(listed, model, fast=document.get("speed") not in (None, "standard")) if asked.path == MESSAGES else FREE,
         stream=document.get("stream") is True,
         max_tokens=bodies.tokens(document.get("max_tokens")),
     )

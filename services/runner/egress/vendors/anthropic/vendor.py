@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from services.runner.egress.vendors.anthropic import policy
+from services.runner.egress.vendors.price_list import PriceList
 from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
 
@@ -22,6 +23,7 @@ _STATUS_OF: Mapping[Any, int] = {
 """Errors that come within a stream, which has begun with 200, by the status that they have otherwise (its documentation, "Errors")."""
 _API_ERROR = 500
 _SUBSCRIPTION = "sk-ant-oat"
+_OAUTH_BETA = "oauth-2025-04-20"
 
 
 class Anthropic:
@@ -29,21 +31,25 @@ class Anthropic:
 
     name = "anthropic"
 
+    def __init__(self, listed: PriceList) -> None:
+        self._listed = listed
+
     def check(self, asked: Asked) -> Checked:
         """See Vendor."""
-        return policy.check(asked)
+        return policy.check(asked, self._listed)
 
     def token(self, headers: Mapping[str, str]) -> str:
         """See Vendor."""
         return headers.get("x-api-key") or bearer(headers)
 
     def headers(self, key: str, sent: Mapping[str, str]) -> dict[str, str]:
-        """See Vendor. A subscription's OAuth token goes where the client itself would put it."""
-        beta = policy.betas(sent.get("anthropic-beta", ""))
+        """See Vendor. A subscription's OAuth token goes where the client itself would put it, and is taken with this beta alone."""
+        subscription = key.startswith(_SUBSCRIPTION)
+        beta = policy.betas(",".join((*((_OAUTH_BETA,) if subscription else ()), sent.get("anthropic-beta", ""))))
         return {
             "anthropic-version": "2023-06-01",
             **({"anthropic-beta": beta} if beta else {}),
-            **({"authorization": f"Bearer {key}"} if key.startswith(_SUBSCRIPTION) else {"x-api-key": key}),
+            **({"authorization": f"Bearer {key}"} if subscription else {"x-api-key": key}),
         }
 
     def totals(self, event: Document) -> Totals:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from services.runner.egress.vendors import bodies
 from services.runner.egress.vendors.openai import items, prices, tools
+from services.runner.egress.vendors.price_list import PriceList
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
 
 RESPONSES = "/v1/responses"
@@ -32,8 +33,8 @@ MAX_OUTPUT_TOKENS = 128_000
 """Of every model so far: what a request may cost that names no bound."""
 
 
-def check(asked: Asked) -> Checked:
-    """Judge one request. Raises Refused."""
+def check(asked: Asked, listed: PriceList) -> Checked:
+    """Judge one request, and price it by this list. Raises Refused."""
     if (asked.method, asked.path) != ("POST", RESPONSES):
         raise Refused("endpoint_denied")
     if asked.query:
@@ -49,7 +50,7 @@ def check(asked: Asked) -> Checked:
     return Checked(
         asked.path,
         bodies.serialised(document | {"store": False}),
-        prices.price(model, priority=tier in FASTER_TIERS),
+        prices.price(listed, model, priority=tier in FASTER_TIERS),
         stream=document.get("stream") is True,
         max_tokens=bodies.tokens(document.get("max_output_tokens"), otherwise=MAX_OUTPUT_TOKENS),
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from services.runner.egress.vendors.openai import policy
+from services.runner.egress.vendors.price_list import PriceList
 from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
 
@@ -28,9 +29,12 @@ class OpenAI:
 
     name = "openai"
 
+    def __init__(self, listed: PriceList) -> None:
+        self._listed = listed
+
     def check(self, asked: Asked) -> Checked:
         """See Vendor."""
-        return policy.check(asked)
+        return policy.check(asked, self._listed)
 
     def token(self, headers: Mapping[str, str]) -> str:
         """See Vendor."""

@@ -6,10 +6,13 @@ import pytest
 
 from services.runner.egress import failed
 from services.runner.egress.doors import Trouble
+from services.runner.egress.vendors import price_list
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
 from services.runner.egress.vendors.openai.vendor import OpenAI
 from shared.telemetry import redaction
 
+LISTS = price_list.load()
+ANTHROPIC, OPENAI = Anthropic(LISTS["anthropic"]), OpenAI(LISTS["openai"])
 JSON = {"content-type": "application/json"}
 HTML = {"content-type": "text/html; charset=utf-8"}
 BODY = b'{"type": "error", "error": {"type": "some_error", "message": "model: x not found"}}'
@@ -38,19 +41,19 @@ PAGE = b"<html>Sign in</html>"
 def test_a_bad_answer(
     status: int, headers: dict[str, str], body: bytes, remembered: int, trouble: Trouble, said: int, words: str, *, temporary: bool
 ) -> None:
-    found = failed.of(Anthropic(), status, headers, body)
+    found = failed.of(ANTHROPIC, status, headers, body)
     assert (found.status, found.trouble, found.said, found.words, found.temporary) == (remembered, trouble, said, words, temporary)
 
 
 def test_waiting_in_vain_ends_in_a_status_no_agent_waits_after() -> None:
-    found = failed.of(Anthropic(), 529, JSON, BODY).given_up(61.2)
+    found = failed.of(ANTHROPIC, 529, JSON, BODY).given_up(61.2)
     assert (found.status, found.said, found.temporary) == (529, 400, False)
     assert found.words == "The model API answered 529: model: x not found This run waited 61 s for it."
 
 
 def test_an_account_without_credit_is_not_waited_for() -> None:
     body = json.dumps({"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}).encode()
-    found = failed.of(OpenAI(), 429, JSON, body)
+    found = failed.of(OPENAI, 429, JSON, body)
     assert (found.status, found.said, found.temporary) == (402, 402, False)
 
 
@@ -58,11 +61,11 @@ def test_an_account_without_credit_is_not_waited_for() -> None:
 def test_what_the_vendor_repeats_of_the_key_stays_here(status: int) -> None:
     with redaction.forgotten("planted-model-key-1234"):
         body = json.dumps({"error": {"message": "Incorrect API key provided: planted-model-key-1234."}}).encode()
-        assert "planted" not in failed.of(OpenAI(), status, JSON, body).words
+        assert "planted" not in failed.of(OPENAI, status, JSON, body).words
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe", b"null", b"[]", b'{"error": null}', b'{"error": "no"}', b'{"error": {"message": 3}}', b"[" * 9999]
 )
 def test_whatever_the_body_is_there_are_words_of_bounded_length(body: bytes) -> None:
-    assert len(failed.of(Anthropic(), 400, JSON, body).words) <= 500
+    assert len(failed.of(ANTHROPIC, 400, JSON, body).words) <= 500

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runner.egress.metering import MAX_LINE, ResponseMeter, Spent
-from services.runner.egress.vendors.anthropic import prices
+from services.runner.egress.vendors import price_list
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
-from services.runner.egress.vendors.openai import prices as openai_prices
 from services.runner.egress.vendors.openai.vendor import OpenAI
 from services.runner.egress.vendors.pricing import FREE, Price
 from services.runner.egress.vendors.vendor import Checked
@@ -34,8 +33,12 @@ STREAM = b"".join(
 )
 
 
-def _meter(*, stream: bool = True, price: Price = prices.PRICES["claude-sonnet"], body: bytes = b"{}") -> ResponseMeter:
-    return ResponseMeter(Anthropic(), Checked("/v1/messages", body, price, stream=stream, max_tokens=10), stream)
+LISTS = price_list.load()
+ANTHROPIC, OPENAI = Anthropic(LISTS["anthropic"]), OpenAI(LISTS["openai"])
+
+
+def _meter(*, stream: bool = True, price: Price = LISTS["anthropic"].models["claude-sonnet"], body: bytes = b"{}") -> ResponseMeter:
+    return ResponseMeter(ANTHROPIC, Checked("/v1/messages", body, price, stream=stream, max_tokens=10), stream)
 
 
 def _read(meter: ResponseMeter, *chunks: bytes) -> Spent:
@@ -89,9 +92,9 @@ USAGE = {
 
 @pytest.mark.parametrize("ending", ["response.completed", "response.incomplete", "response.failed"])
 def test_openais_totals_stand_in_the_last_event_and_the_cached_are_part_of_the_input(ending: str) -> None:
-    checked = Checked("/v1/responses", b"{}", openai_prices.PRICES["gpt-6.1-sol"], stream=True, max_tokens=10)
+    checked = Checked("/v1/responses", b"{}", LISTS["openai"].models["gpt-6.1-sol"], stream=True, max_tokens=10)
     begun = _event({"type": "response.created", "response": {"usage": None}})
-    spent = _read(ResponseMeter(OpenAI(), checked, stream=True), begun, _event({"type": ending, "response": {"usage": USAGE}}))
+    spent = _read(ResponseMeter(OPENAI, checked, stream=True), begun, _event({"type": ending, "response": {"usage": USAGE}}))
     cost = (2_000 * 2 + 1_000 * 2.5 + 2_000 * 0.1 + 300 * 10) / 1_000_000
     assert (spent.input_tokens, spent.output_tokens, spent.cost_usd) == (5_000, 300, pytest.approx(cost))
 
@@ -109,8 +112,8 @@ def test_openais_totals_stand_in_the_last_event_and_the_cached_are_part_of_the_i
     )
 )
 def test_totals_of_any_shape_break_nothing_and_never_give_money_back(event: object) -> None:
-    for vendor in (Anthropic(), OpenAI()):
-        checked = Checked("/", b"{}", prices.DEAREST, stream=True, max_tokens=10)
+    for vendor in (ANTHROPIC, OPENAI):
+        checked = Checked("/", b"{}", LISTS["anthropic"].dearest, stream=True, max_tokens=10)
         assert _read(ResponseMeter(vendor, checked, stream=True), b"data: " + json.dumps(event).encode() + b"\n").cost_usd >= 0
 
 

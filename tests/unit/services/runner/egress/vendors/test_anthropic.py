@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runner.egress.vendors import bodies
+from services.runner.egress.vendors import bodies, price_list
 from services.runner.egress.vendors.anthropic import policy, prices
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
 from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
 
+LISTED = price_list.load()["anthropic"]
 GOOD: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
     "max_tokens": 100,
@@ -37,7 +38,7 @@ GOOD: dict[str, Any] = {
 
 
 def _raw(body: bytes, path: str = "/v1/messages", method: str = "POST", query: str = "") -> Checked:
-    return policy.check(Asked(method, path, query, body))
+    return policy.check(Asked(method, path, query, body), LISTED)
 
 
 def _check(document: object, path: str = "/v1/messages", method: str = "POST") -> Checked:
@@ -46,7 +47,7 @@ def _check(document: object, path: str = "/v1/messages", method: str = "POST") -
 
 def test_what_an_agent_needs_passes_and_is_serialised_anew() -> None:
     checked = _raw(b" " + json.dumps(GOOD, indent=3).encode())
-    assert (checked.target, checked.price) == ("/v1/messages", prices.PRICES["claude-sonnet"])
+    assert (checked.target, checked.price) == ("/v1/messages", LISTED.models["claude-sonnet"])
     assert checked.stream
     assert json.loads(checked.body) == GOOD
     assert not checked.body.startswith(b" ")
@@ -173,26 +174,29 @@ def test_a_query_passes_only_as_the_client_sends_it() -> None:
 
 
 def test_an_unknown_model_is_priced_at_the_dearest() -> None:
-    assert prices.price("something-new") == prices.DEAREST
-    assert prices.price("claude-opus-4-5-20251101") == prices.PRICES["claude-opus-4-5"]
-    assert prices.price("claude-opus-4-20250514") == prices.PRICES["claude-opus-4"]
+    assert prices.price(LISTED, "something-new") == LISTED.dearest
+    assert prices.price(LISTED, "claude-opus-4-5-20251101") == LISTED.models["claude-opus-4-5"]
+    assert prices.price(LISTED, "claude-opus-4-20250514") == LISTED.models["claude-opus-4"]
 
 
 def test_what_the_vendor_takes_more_for_is_counted() -> None:
     some = Tokens(fresh=1_000, output=100)
-    assert prices.price("claude-opus-4-5", fast=True).cost_usd(some) == pytest.approx(6 * prices.price("claude-opus-4-5").cost_usd(some))
+    plain = prices.price(LISTED, "claude-opus-4-5").cost_usd(some)
+    assert prices.price(LISTED, "claude-opus-4-5", fast=True).cost_usd(some) == pytest.approx(6 * plain)
     long = Tokens(cache_read=300_000, output=100)
-    assert prices.price("claude-sonnet-4-5").cost_usd(long) == pytest.approx((300_000 * 0.3 * 2 + 100 * 15 * 1.5) / 1_000_000)
+    assert prices.price(LISTED, "claude-sonnet-4-5").cost_usd(long) == pytest.approx((300_000 * 0.3 * 2 + 100 * 15 * 1.5) / 1_000_000)
 
 
 def test_the_key_goes_where_the_client_would_put_it() -> None:
     sent = {"anthropic-beta": "ok-1,mcp-client-1", "x-forwarded-for": "1.2.3.4", "authorization": "Bearer own"}
-    assert Anthropic().headers("sk-ant-api03-k", sent) == {
+    assert Anthropic(LISTED).headers("sk-ant-api03-k", sent) == {
         "anthropic-version": "2023-06-01",
         "anthropic-beta": "ok-1",
         "x-api-key": "sk-ant-api03-k",
     }
-    assert Anthropic().headers("sk-ant-oat-k", {})["authorization"] == "Bearer sk-ant-oat-k"
+    subscription = Anthropic(LISTED).headers("sk-ant-oat01-k", {"anthropic-beta": "ok-1"})
+    assert (subscription["authorization"], "x-api-key" in subscription) == ("Bearer sk-ant-oat01-k", False)
+    assert subscription["anthropic-beta"] == "oauth-2025-04-20,ok-1"
 
 
 @pytest.mark.parametrize(
@@ -210,4 +214,4 @@ def test_the_key_goes_where_the_client_would_put_it() -> None:
     ],
 )
 def test_a_stream_says_why_it_failed(event: Document, status: int) -> None:
-    assert Anthropic().failure(event) == status
+    assert Anthropic(LISTED).failure(event) == status

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runner.egress.vendors import bodies
+from services.runner.egress.vendors import bodies, price_list
 from services.runner.egress.vendors.openai import policy, prices
 from services.runner.egress.vendors.openai.vendor import OpenAI
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refused
@@ -15,6 +15,7 @@ from services.runner.egress.vendors.vendor import Asked, Checked, Document, Refu
 FUNCTION = {"type": "function", "name": "exec_command", "parameters": {"type": "object"}}
 CUSTOM = {"type": "custom", "name": "apply_patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}}
 SAID = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+LISTED = price_list.load()["openai"]
 GOOD: dict[str, Any] = {
     "model": "gpt-5.5",
     "instructions": "You work.",
@@ -52,7 +53,7 @@ GOOD: dict[str, Any] = {
 
 
 def _raw(body: bytes, path: str = "/v1/responses", method: str = "POST", query: str = "") -> Checked:
-    return policy.check(Asked(method, path, query, body))
+    return policy.check(Asked(method, path, query, body), LISTED)
 
 
 def _check(document: object) -> Checked:
@@ -61,7 +62,7 @@ def _check(document: object) -> Checked:
 
 def test_what_the_agent_sends_passes_and_is_serialised_anew() -> None:
     checked = _raw(b" " + json.dumps(GOOD, indent=3).encode())
-    assert (checked.target, checked.stream, checked.price) == ("/v1/responses", True, prices.PRICES["gpt-5.5"])
+    assert (checked.target, checked.stream, checked.price) == ("/v1/responses", True, LISTED.models["gpt-5.5"])
     sent = json.loads(checked.body)
     assert sent.pop("input")[1].pop("type") == "message"  # said where it was only meant
     assert sent == {name: value for name, value in GOOD.items() if name != "input"}
@@ -237,13 +238,13 @@ def test_the_worst_case_knows_the_answers_length_and_speed() -> None:
 
 
 def test_a_name_is_priced_as_itself_or_as_the_dearest() -> None:
-    assert prices.price("gpt-6.1-sol-2026-09-29") == prices.PRICES["gpt-6.1-sol"]
+    assert prices.price(LISTED, "gpt-6.1-sol-2026-09-29") == LISTED.models["gpt-6.1-sol"]
     for unknown in ("gpt-5.4-pro-max", "gpt-5", "gpt-7", "", "gpt-5-2026"):
-        assert prices.price(unknown) == (prices.PRICES["gpt-5"] if unknown == "gpt-5" else prices.DEAREST)
+        assert prices.price(LISTED, unknown) == (LISTED.models["gpt-5"] if unknown == "gpt-5" else LISTED.dearest)
 
 
 def test_the_real_key_is_the_only_one_that_leaves() -> None:
-    vendor = OpenAI()
+    vendor = OpenAI(LISTED)
     sent = {"authorization": "Bearer own", "openai-organization": "org", "x-api-key": "own", "session-id": "s"}
     assert vendor.headers("sk-real", sent) == {"authorization": "Bearer sk-real"}
     lite = "x-openai-internal-codex-responses-lite"
@@ -264,7 +265,7 @@ def test_the_real_key_is_the_only_one_that_leaves() -> None:
     ],
 )
 def test_an_account_without_credit_is_not_one_that_asks_too_often(status: int, body: bytes, meaning: int) -> None:
-    assert OpenAI().meaning(status, body) == meaning
+    assert OpenAI(LISTED).meaning(status, body) == meaning
 
 
 @pytest.mark.parametrize(
@@ -286,4 +287,4 @@ def test_an_account_without_credit_is_not_one_that_asks_too_often(status: int, b
     ],
 )
 def test_a_stream_says_why_it_failed(event: Document, status: int) -> None:
-    assert OpenAI().failure(event) == status
+    assert OpenAI(LISTED).failure(event) == status

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from services.runner.egress.upstream import permitted
+from services.runner.egress.connections import permitted
 
 LOCAL = (ip_network("127.0.0.0/8"), ip_network("fd00::/8"))
 
