@@ -21,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Git tokens and model keys: written
         "credential add git_token --host example.com",
         "credential add model_key --vendor anthropic --file key.txt",
         "credential add model_key --vendor openai --file - < key.txt",
+        "credential add model_key --vendor openai --base-url http://10.0.0.5:8000 --file key.txt",
         "credential add git_token --host example.com --project web --file - < token.txt",
     ),
 )
@@ -31,13 +32,16 @@ def add_credential(
     ] = None,
     host: Annotated[str | None, typer.Option(help="For a git token: the host it is for.")] = None,
     vendor: Annotated[str | None, typer.Option(help="For a model key: whose it is, `anthropic` or `openai`.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="For a model key: another address that speaks as the vendor's API does, without `/v1`.")
+    ] = None,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Use it for this project alone (name or id).")] = None,
     label: Annotated[str | None, typer.Option(help="For you to tell it apart.")] = None,
     json_flag: JsonFlag = False,
 ) -> None:
     """Store a git token or a model key. It is sealed at once for the one service that uses it; nobody can read it back."""
     client = current().client
-    body = {"purpose": purpose, "host": host, "vendor": vendor, "label": label}
+    body = {"purpose": purpose, "host": host, "vendor": vendor, "base_url": base_url, "label": label}
     if project is not None:
         body["project_id"] = named(client, "/v1/projects", project, "project")["id"]
     body["value"] = secret(file, "Value").strip()
@@ -58,7 +62,13 @@ def list_credentials(json_flag: JsonFlag = False) -> None:
         printing.say("Nothing is stored yet. Store a key: ./async-code credential add model_key --vendor anthropic")
     else:
         rows = (
-            [item["purpose"], item.get("host") or item.get("vendor"), item.get("label"), when(item["created_at"]), item["id"]]
+            [
+                item["purpose"],
+                item.get("host") or item.get("base_url") or item.get("vendor"),
+                item.get("label"),
+                when(item["created_at"]),
+                item["id"],
+            ]
             for item in found
         )
         printing.table(["purpose", "for", "label", "stored", "id"], rows)

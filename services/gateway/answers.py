@@ -70,13 +70,13 @@ class Answers:
             )
             if found is None:
                 raise Refused("not_found")
-            purpose, sealed = found
+            purpose, sealed, base_url = found
             if reopened and purpose is not Purpose.GIT_TOKEN:
                 raise Refused("not_found")
             fact = CredentialOpened(credential_id=question.credential_id, version=question.version, purpose=purpose)
             opened = envelope.new(fact, source="gateway", owner=question.owner, task=question.task_id)
             await self._outbox.enqueue(connection, opened)
-        return SealedCredential.model_construct(sealed=sealed)
+        return SealedCredential.model_construct(sealed=sealed, base_url=base_url)
 
     async def _destination(self, question: AskWorkspaceSource | AskPublication) -> Destination:
         async with self._about(question) as (connection, _reopened):

@@ -13,7 +13,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.runner.doors import Door, DoorRequest, Place, Refused, Spending
 from services.runner.egress.messages import DoorReport, MadePlace, OpenDoor, OpenedDoor
-from services.runner.errors import CredentialMissing
+from services.runner.errors import CredentialMissing, ModelAddressRefused
 from shared.bus.connection import Bus
 from shared.bus.errors import Refused as AnswerRefused
 from shared.bus.errors import Transient
@@ -50,7 +50,7 @@ class EgressClient:
             version=request.credential.version,
         )
         try:
-            sealed = (await self._bus.ask(question)).sealed
+            answer = await self._bus.ask(question)
         except AnswerRefused as error:
             raise CredentialMissing(f"the model key of run {request.run_id} is not there any more") from error
         wanted = OpenDoor.model_construct(
@@ -60,7 +60,8 @@ class EgressClient:
             owner=request.owner,
             credential_id=request.credential.credential_id,
             version=request.credential.version,
-            sealed=sealed,
+            sealed=answer.sealed,
+            base_url=answer.base_url,
             vendor=request.vendor,
             max_cost_usd=request.max_cost_usd,
             max_answers=request.max_answers,
@@ -127,6 +128,8 @@ class EgressClient:
         status, body = await self._call("POST", "/doors", json.loads(wanted.model_dump_json()))
         if status == HTTPStatus.FORBIDDEN:
             raise CredentialMissing(f"the model key of run {wanted.run_id} cannot be opened")
+        if status == HTTPStatus.MISDIRECTED_REQUEST:
+            raise ModelAddressRefused(f"the address of run {wanted.run_id}'s model key is not allowed")
         try:
             return OpenedDoor.model_validate_json(body)
         except ValidationError as error:

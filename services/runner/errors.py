@@ -33,6 +33,12 @@ class CredentialMissing(RunFailure):
     CODE = "credential_missing"
 
 
+class ModelAddressRefused(RunFailure):
+    """The model key is stored for an address that this deployment does not reach out to."""
+
+    CODE = "model_address_refused"
+
+
 class SandboxUnavailable(RunFailure):
     """The engine refused the sandbox, or the sandbox did not do what it was told in time."""
 

@@ -123,6 +123,12 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
         "Store one with purpose model_key and try again.",
         False,
     ),
+    "model_address_refused": (
+        _F.MODEL_UNREACHABLE,
+        "The address that the model key is stored for is not allowed.",
+        "Use https and a public host, or ask the operator to allow its network; then store the key again.",
+        False,
+    ),
     "agent_exit": (_F.AGENT_FAILED, "The agent ended with an error.", "Read its log; the work so far is kept.", False),
     "agent_killed": (_F.AGENT_FAILED, "The agent was killed.", "Try again; the work so far is kept.", True),
     "model_not_asked": (

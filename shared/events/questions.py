@@ -86,6 +86,8 @@ class SealedCredential(Value):
     """Ciphertext that one service's key opens, bound to purpose, owner, id and version."""
 
     sealed: Base64Bytes
+    base_url: str | None = None
+    """Of a model key: where it was stored for; the sealing binds it, so another one opens nothing. None: its vendor's API."""
 
 
 class AskSealedCredential(Question[SealedCredential]):

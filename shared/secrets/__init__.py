@@ -1,6 +1,6 @@
 """Secrets at rest: sealed for the one service that may open them, bound to what they are for."""
 
-from shared.secrets.context import Context
+from shared.secrets.context import Context, model_place
 from shared.secrets.errors import InvalidKeyring, InvalidSealed, NotPrivate, SecretsError, UnknownKey, WrongContext
 from shared.secrets.keyring import Keyring
 from shared.secrets.keys import KeyPair, PublicKey
@@ -19,5 +19,6 @@ __all__ = [
     "UnknownKey",
     "WrongContext",
     "key_id",
+    "model_place",
     "seal",
 ]

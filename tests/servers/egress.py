@@ -88,11 +88,23 @@ class EgressProcess:
             return answer.status, await answer.read()
 
     def door(
-        self, key: str, *, vendor: str = "anthropic", max_cost_usd: float = 1.0, max_answers: int | None = None, token: str = "t" * 32
+        self,
+        key: str,
+        *,
+        vendor: str = "anthropic",
+        max_cost_usd: float = 1.0,
+        max_answers: int | None = None,
+        token: str = "t" * 32,
+        base_url: str | None = None,
+        stored_for: str | None = None,
     ) -> dict[str, Any]:
         """A request for a door whose credential is `key`, sealed for this process."""
         owner, credential = OwnerId(ids.fresh()), CredentialId(ids.fresh())
-        sealed = seal(self.keyring.primary, key.encode(), Context(Purpose.MODEL_KEY, owner, credential, 1))
+        sealed = seal(
+            self.keyring.primary,
+            key.encode(),
+            Context(Purpose.MODEL_KEY, owner, credential, 1, vendor if stored_for is None else stored_for),
+        )
         asked = OpenDoor.model_construct(
             run_id=RunId(ids.fresh()),
             fence=1,
@@ -102,6 +114,7 @@ class EgressProcess:
             version=1,
             sealed=bytes(sealed),
             vendor=vendor,
+            base_url=base_url,
             max_answers=max_answers,
             max_cost_usd=max_cost_usd,
         )

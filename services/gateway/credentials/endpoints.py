@@ -17,7 +17,7 @@ from shared.events import envelope, ids
 from shared.events.facts import CredentialDeleted, CredentialStored
 from shared.events.ids import CredentialId
 from shared.events.values import Purpose
-from shared.secrets import Context, key_id, seal
+from shared.secrets import Context, key_id, model_place, seal
 from shared.telemetry import redaction
 
 router = APIRouter(prefix="/v1/credentials", tags=["credentials"])
@@ -35,7 +35,8 @@ async def create(parts: PartsOf, caller: CallerOf, new: NewCredential) -> Creden
 async def _stored(parts: Parts, caller: Caller, new: NewCredential) -> Credential:
     _check_place(new, parts.settings.agents)
     credential_id = CredentialId(ids.fresh())
-    context = Context(purpose=new.purpose, owner=caller.owner, credential_id=credential_id, version=FIRST_VERSION)
+    place = model_place(new.vendor, new.base_url) if new.vendor is not None else ""
+    context = Context(purpose=new.purpose, owner=caller.owner, credential_id=credential_id, version=FIRST_VERSION, place=place)
     sealed = seal(parts.keys[new.purpose], new.value.get_secret_value().encode(), context)
     async with parts.database.transaction(claims(caller.owner)) as connection:
         if new.project_id is not None and await projects.get(connection, caller.owner, new.project_id) is None:
@@ -72,6 +73,8 @@ def _check_place(new: NewCredential, agents: tuple[Agent, ...]) -> None:
     """A git token is for a host, a model key for a vendor."""
     if new.purpose is Purpose.GIT_TOKEN and new.vendor is not None:
         raise invalid("body.vendor", "only_model_key", "is only for a model_key")
+    if new.purpose is Purpose.GIT_TOKEN and new.base_url is not None:
+        raise invalid("body.base_url", "only_model_key", "is only for a model_key")
     if new.purpose is Purpose.MODEL_KEY and new.host is not None:
         raise invalid("body.host", "only_git_token", "is only for a git_token")
     vendors = sorted({agent.vendor for agent in agents if agent.vendor is not None})

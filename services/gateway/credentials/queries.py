@@ -11,7 +11,7 @@ from shared.events.ids import CredentialId, OwnerId, ProjectId, TaskId
 from shared.events.values import Purpose
 from shared.store.database import Connection
 
-_COLUMNS = "id, purpose, host, vendor, project_id, label, version, created_at"
+_COLUMNS = "id, purpose, host, vendor, base_url, project_id, label, version, created_at"
 
 
 async def insert(
@@ -19,8 +19,8 @@ async def insert(
 ) -> Credential:
     """Store a sealed credential."""
     row = await connection.fetchrow(
-        f"""insert into gateway.credentials (id, owner, project_id, purpose, host, vendor, label, version, key_id, sealed)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning {_COLUMNS}""",  # noqa: S608 - constants
+        f"""insert into gateway.credentials (id, owner, project_id, purpose, host, vendor, label, version, key_id, sealed, base_url)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning {_COLUMNS}""",  # noqa: S608 - constants
         uuid(credential_id),
         uuid(owner),
         uuid(new.project_id),
@@ -31,6 +31,7 @@ async def insert(
         version,
         key_id,
         sealed,
+        new.base_url,
     )
     assert row is not None  # noqa: S101 - an insert returns its row
     return _credential(row)
@@ -95,10 +96,10 @@ async def _newest(
 
 async def sealed_for_task(
     connection: Connection, owner: OwnerId, task_id: TaskId, credential_id: CredentialId, version: int
-) -> tuple[Purpose, bytes] | None:
-    """The sealed value of a credential that the owner's task named, in the version it named."""
+) -> tuple[Purpose, bytes, str | None] | None:
+    """The sealed value of a credential that the owner's task named, in the version it named, and the address it was stored for."""
     row = await connection.fetchrow(
-        """select c.purpose, c.sealed from gateway.credentials c
+        """select c.purpose, c.sealed, c.base_url from gateway.credentials c
            join gateway.task_credentials t on t.owner = c.owner and t.credential_id = c.id and t.version = c.version
            where c.owner = $1 and t.task_id = $2 and c.id = $3 and c.version = $4""",
         uuid(owner),
@@ -106,7 +107,7 @@ async def sealed_for_task(
         uuid(credential_id),
         version,
     )
-    return None if row is None else (Purpose(row["purpose"]), row["sealed"])
+    return None if row is None else (Purpose(row["purpose"]), row["sealed"], row["base_url"])
 
 
 def _credential(row: Record) -> Credential:
@@ -115,6 +116,7 @@ def _credential(row: Record) -> Credential:
         purpose=Purpose(row["purpose"]),
         host=row["host"],
         vendor=row["vendor"],
+        base_url=row["base_url"],
         project_id=row["project_id"] and ProjectId(str(row["project_id"])),
         label=row["label"] or None,
         version=row["version"],

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from services.gateway.credentials import base_urls
 from services.gateway.repositories.urls import HOST
 from services.gateway.text import Line, Request, Resource
 from shared.events.ids import CredentialId, ProjectId
@@ -43,6 +44,12 @@ class NewCredential(Request):
         Field(description="Of a git_token: it is used for this host by itself; without one only where a task names the credential."),
     ] = None
     vendor: Annotated[Vendor | None, Field(description="Of a model_key, as `anthropic` or `openai`: GET /v1/agents names them.")] = None
+    base_url: Annotated[
+        Annotated[str, AfterValidator(base_urls.normalised)] | None,
+        Field(
+            description="Of a model_key: another address that speaks as the vendor's API does, without `/v1`. The key goes nowhere else."
+        ),
+    ] = None
     project_id: Annotated[ProjectId | None, Field(description="Use it for this project's tasks alone.")] = None
     label: Annotated[Line | None, Field(description="For you to tell it apart.")] = None
 
@@ -54,6 +61,7 @@ class Credential(Resource):
     purpose: Purpose
     host: str | None
     vendor: str | None
+    base_url: str | None
     project_id: ProjectId | None
     label: str | None
     version: int

@@ -89,6 +89,27 @@ def _check(host: str, settings: EgressSettings) -> None:
         raise AddressRefused(host)
 
 
+def admit(base_url: str, settings: EgressSettings) -> None:
+    """Judge an address that a person stored with a key. Raises AddressRefused.
+
+    A key goes out in the clear only to an address, not a name, that the operator has opened: what a name leads to can change on the way.
+    Every other name is judged by what it resolves to, each time, and connected to as it was judged.
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    _check(host, settings)
+    if parts.scheme != "https" and not _opened(host, settings):
+        raise AddressRefused(host)
+
+
+def _opened(host: str, settings: EgressSettings) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in settings.allow_networks)
+
+
 def session(settings: EgressSettings) -> aiohttp.ClientSession:
     """A client for the upstreams. Raises AddressRefused at once where one is configured by an address that is not permitted."""
     for base_url in (settings.anthropic_base_url, settings.openai_base_url):

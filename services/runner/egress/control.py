@@ -8,16 +8,17 @@ import secrets
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import aiohttp
 import structlog
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import SecretBytes, ValidationError
 
 from services.runner.egress import upstreams
+from services.runner.egress.connections import AddressRefused
 from services.runner.egress.doors import Door, DoorKey
 from services.runner.egress.messages import PLACE, DoorReport, MadePlace, OpenDoor, OpenedDoor
 from services.runner.egress.proxy import Proxy
@@ -25,7 +26,7 @@ from services.runner.egress.settings import EgressSettings
 from services.runner.egress.upstreams import UnknownVendor
 from services.runner.egress.vendors import price_list
 from shared.events.values import Purpose
-from shared.secrets import Context, Keyring, SecretsError
+from shared.secrets import Context, Keyring, SecretsError, WrongContext, model_place
 
 log = structlog.get_logger()
 
@@ -99,15 +100,17 @@ class Control:
                     await self._listen(key, asked, directory)
         except UnknownVendor as error:
             raise web.HTTPUnprocessableEntity(text="no such vendor") from error
+        except AddressRefused as error:
+            log.warning("model_address_refused", run=str(key))
+            raise web.HTTPMisdirectedRequest(text="the address is not allowed") from error
         except SecretsError as error:
             log.warning("credential_not_opened", run=str(key), error=type(error).__name__)
             raise web.HTTPForbidden(text="the sealed credential cannot be opened") from error
         return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
 
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
-        upstream = upstreams.of(asked.vendor, self._settings, self._prices)
-        context = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
-        credential = self._keyring.open(asked.sealed, context)
+        upstream = upstreams.of(asked.vendor, self._settings, self._prices, asked.base_url)
+        credential = self._unsealed(asked)
         journal = self._settings.state_dir / f"{key}.json"
         door = Door(key, asked.token, credential, asked.max_cost_usd, journal, asked.max_answers)
         proxy = Proxy(door, upstream, self._client, self._settings)
@@ -116,6 +119,16 @@ class Control:
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
         self._doors[str(key)] = _Opened(directory, door, proxy, runner, server)
         log.info("door_opened", run=str(key))
+
+    def _unsealed(self, asked: OpenDoor) -> SecretBytes:
+        """The key, for the place it was stored for. What was sealed before places were bound goes to its vendor's own API alone."""
+        older = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
+        try:
+            return self._keyring.open(asked.sealed, replace(older, place=model_place(asked.vendor, asked.base_url)))
+        except WrongContext:
+            if asked.base_url is not None:
+                raise
+            return self._keyring.open(asked.sealed, older)
 
     async def _report(self, request: web.Request) -> web.Response:
         opened = self._doors.get(request.match_info["key"])

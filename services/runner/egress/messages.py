@@ -26,6 +26,8 @@ class OpenDoor(BaseModel):
     credential_id: CredentialId
     version: Annotated[int, Field(ge=1)]
     sealed: Base64Bytes
+    base_url: Annotated[str, StringConstraints(max_length=300, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$")] | None = None
+    """Where the key was stored for, when not for its vendor's own API; it was sealed with it."""
     max_cost_usd: Annotated[float, Field(gt=0)]
     max_answers: Annotated[int, Field(ge=1)] | None = None
     """Of the model, for an agent that does not keep to its turns by itself."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.runner.egress import connections
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.vendors.anthropic.vendor import Anthropic
 from services.runner.egress.vendors.openai.vendor import OpenAI
@@ -21,12 +22,14 @@ class Upstream:
     base_url: str
 
 
-def of(name: str, settings: EgressSettings, prices: PriceLists) -> Upstream:
-    """The vendor's upstream. Raises UnknownVendor."""
+def of(name: str, settings: EgressSettings, prices: PriceLists, base_url: str | None = None) -> Upstream:
+    """The vendor's upstream, or another that speaks as it does. Raises UnknownVendor, AddressRefused."""
+    if base_url is not None:
+        connections.admit(base_url, settings)
     match name:
         case "anthropic":
-            return Upstream(Anthropic(prices[name]), settings.anthropic_base_url)
+            return Upstream(Anthropic(prices[name]), base_url or settings.anthropic_base_url)
         case "openai":
-            return Upstream(OpenAI(prices[name]), settings.openai_base_url)
+            return Upstream(OpenAI(prices[name]), base_url or settings.openai_base_url)
         case _:
             raise UnknownVendor(name)

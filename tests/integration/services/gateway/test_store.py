@@ -161,11 +161,11 @@ async def test_services_are_told_what_is_theirs_to_know(gateway: Gateway, somebo
         assert (source.url, source.base_ref) == ("https://example.com/team/one.git", "dev")
         publication = await git.bus.ask(AskPublication(owner=mine, task_id=task, repository_id=repository))
         assert (publication.branch, publication.title) == (f"async-code/{task[:8]}-do-it", "Do it")
-        for service, keyring, stored, value, purpose in (
-            (git, gateway.git_keys, git_token, b"planted-git-token", Purpose.GIT_TOKEN),
-            (runner, gateway.egress_keys, model_key, b"planted-model-key", Purpose.MODEL_KEY),
+        for service, keyring, stored, value, purpose, place in (
+            (git, gateway.git_keys, git_token, b"planted-git-token", Purpose.GIT_TOKEN, ""),
+            (runner, gateway.egress_keys, model_key, b"planted-model-key", Purpose.MODEL_KEY, "anthropic"),
         ):
-            context = Context(purpose=purpose, owner=mine, credential_id=CredentialId(stored["id"]), version=1)
+            context = Context(purpose=purpose, owner=mine, credential_id=CredentialId(stored["id"]), version=1, place=place)
             sealed = (
                 await service.bus.ask(AskSealedCredential(owner=mine, task_id=task, credential_id=context.credential_id, version=1))
             ).sealed

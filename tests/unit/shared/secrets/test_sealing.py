@@ -10,7 +10,7 @@ from pydantic import SecretBytes
 from shared.events import ids
 from shared.events.ids import CredentialId, OwnerId
 from shared.events.values import Purpose
-from shared.secrets import Context, InvalidSealed, Keyring, SecretsError, UnknownKey, WrongContext, key_id, seal
+from shared.secrets import Context, InvalidSealed, Keyring, SecretsError, UnknownKey, WrongContext, key_id, model_place, seal
 
 RING = Keyring.generate()
 
@@ -61,6 +61,7 @@ def test_what_is_cut_off_or_added_is_refused(length: int) -> None:
         {"owner": OwnerId(ids.fresh())},
         {"credential_id": CredentialId(ids.fresh())},
         {"version": 2},
+        {"place": "anthropic"},
     ],
 )
 def test_any_other_context_is_refused(other: dict[str, object]) -> None:
@@ -68,6 +69,22 @@ def test_any_other_context_is_refused(other: dict[str, object]) -> None:
     sealed = seal(RING.primary, b"a secret value", context)
     with pytest.raises(WrongContext):
         RING.open(sealed, replace(context, **other))  # type: ignore[arg-type]
+
+
+def test_what_was_sealed_before_places_were_bound_opens_as_it_did() -> None:
+    context = Context(Purpose.GIT_TOKEN, OwnerId("o"), CredentialId("c"), 1)
+    parts = (b"async-code/sealed/v1", b"git_token", b"o", b"c", b"1")
+    assert context.info() == b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def test_a_model_key_opens_for_the_place_it_was_stored_for_alone() -> None:
+    places = [model_place(vendor, url) for vendor in ("anthropic", "openai") for url in (None, "https://a.example", "https://b.example")]
+    contexts = [replace(a_context(), place=place) for place in places]
+    assert len(set(places)) == len(places)
+    sealed = seal(RING.primary, b"a model key", contexts[1])
+    for other in (replace(contexts[1], place=place) for place in ("", *places) if place != places[1]):
+        with pytest.raises(WrongContext):
+            RING.open(sealed, other)
 
 
 def test_swapped_rows_are_refused() -> None:
@@ -78,7 +95,9 @@ def test_swapped_rows_are_refused() -> None:
             RING.open(stolen, context)
 
 
-contexts = st.builds(Context, st.sampled_from([*Purpose, "webhook"]), st.text(max_size=9), st.text(max_size=9), st.integers(0, 10**6))
+contexts = st.builds(
+    Context, st.sampled_from([*Purpose, "webhook"]), st.text(max_size=9), st.text(max_size=9), st.integers(0, 10**6), st.text(max_size=9)
+)
 
 
 @given(contexts, contexts)

@@ -194,6 +194,31 @@ async def test_an_upstream_that_says_nothing_is_seen_to(egress: EgressProcess, m
         assert (closed.requests, closed.input_tokens) == (1, 1_000)  # what had begun is charged
 
 
+async def test_a_key_goes_to_the_address_it_was_stored_for_and_nowhere_else(egress: EgressProcess, model: ScriptedModel) -> None:
+    elsewhere = ScriptedModel([Say("from elsewhere")], keys={"anthropic": KEY})
+    try:
+        url = (await elsewhere.start()).replace("localhost", "127.0.0.1")
+        stored = egress.door(KEY, base_url=url, stored_for=f"anthropic {url}")
+        assert "from elsewhere" in (await ask(await egress.open(stored)))[1]
+        assert (len(elsewhere.requests), len(model.requests)) == (1, 0)
+        for changed in (
+            egress.door(KEY, base_url=url),  # stored for the vendor's own API
+            egress.door(KEY, base_url=url, stored_for=""),  # sealed before places were bound
+            egress.door(KEY, base_url=url, stored_for="anthropic https://api.example"),
+            egress.door(KEY, stored_for=f"anthropic {url}"),
+            egress.door(KEY, vendor="openai", stored_for="anthropic"),
+        ):
+            assert (await egress.call("POST", "/doors", changed))[0] == 403
+        assert (
+            await egress.call("POST", "/doors", egress.door(KEY, base_url="https://10.0.0.1", stored_for="anthropic https://10.0.0.1"))
+        )[0] == 421
+        assert (await egress.call("POST", "/doors", egress.door(KEY, base_url="https://a@b", stored_for="anthropic https://a@b")))[0] == 422
+        assert "hello" in (await ask(await egress.open(egress.door(KEY, stored_for=""))))[1], "an older sealing, for the vendor's own API"
+        assert (len(elsewhere.requests), len(model.requests)) == (1, 1)
+    finally:
+        await elsewhere.stop()
+
+
 async def test_a_sealed_value_for_another_owner_opens_nothing(egress: EgressProcess) -> None:
     door = egress.door(KEY) | {"owner": egress.door(KEY)["owner"]}
     assert (await egress.call("POST", "/doors", door))[0] == 403

@@ -1,10 +1,12 @@
 """Where the egress process may connect to."""
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
-from services.runner.egress.connections import permitted
+from services.runner.egress.connections import AddressRefused, admit, permitted
+from services.runner.egress.settings import EgressSettings
 
 LOCAL = (ip_network("127.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -52,3 +54,37 @@ def test_the_operator_opens_a_network() -> None:
     assert permitted("fd00::1", LOCAL)
     assert permitted("::1", (ip_network("::1/128"),))
     assert not permitted("10.0.0.1", LOCAL)
+
+
+SETTINGS = EgressSettings(
+    keyring_file=Path("k"),
+    control_socket=Path("c"),
+    sockets_dir=Path("s"),
+    state_dir=Path("t"),
+    allow_networks=(ip_network("10.1.0.0/16"),),
+)
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://models.example/v", "https://8.8.8.8:8443", "https://10.1.2.3", "http://10.1.2.3:8000", "https://localhost"]
+)
+def test_a_stored_address_is_admitted_where_it_may_lead(base_url: str) -> None:
+    """What a name leads to is judged when it is connected to."""
+    admit(base_url, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://models.example",  # in the clear, and by a name
+        "http://8.8.8.8",
+        "https://10.2.0.1",
+        "https://169.254.169.254",
+        "http://[::ffff:10.2.0.1]",
+        "https://[::1]:8000",
+        "http://0x0a010203",
+    ],
+)
+def test_a_stored_address_is_refused_where_it_may_not(base_url: str) -> None:
+    with pytest.raises(AddressRefused):
+        admit(base_url, SETTINGS)
