@@ -129,3 +129,17 @@ def test_nothing_is_discarded_without_a_word(api: Api, person: Person) -> None:
     assert person.run("task", "discard", TASK_ID, "--yes").returncode == 0
     assert person.on_terminal("task", "discard", TASK_ID, typed="y\n")[0] == 0
     assert sent(api, "discard") == [{}, {}]
+
+
+def test_a_budget_is_shown_with_what_to_do_and_raised(api: Api, person: Person) -> None:
+    reached = {"budget": "project", "limit_usd": 20.0, "spent_usd": 20.01}
+    budget = {"reached": reached, "spent_usd": 3.5, "expires_at": "2026-12-01T12:00:00Z"}
+    api.answers["GET", TASK] = Answer(task("awaiting_budget", budget=budget))
+    api.answers["POST", f"{TASK}/budget"] = Answer(task("awaiting_budget", budget=budget), 202)
+    _, said = person.on_terminal("task", "show", TASK_ID, typed="")
+    assert "the project's budget for this month of $20.0 is used up: $20.01 spent" in said
+    assert f"./async-code task budget {TASK_ID[:8]} USD" in said
+    assert person.run("task", "budget", TASK_ID, "5").returncode == 0
+    assert person.run("task", "budget", TASK_ID).returncode == 0
+    assert person.run("task", "budget", TASK_ID, "much").returncode == Exit.USAGE
+    assert sent(api, "budget") == [{"max_cost_usd": 5.0}, {}]
