@@ -17,6 +17,7 @@ from services.git.errors import CommandTimedOut, ResultTooLarge
 from services.git.patches import Record, Section, records, sections
 from services.git.protected import Protection
 from services.git.takein import Taken
+from services.git.together import both
 from services.git.trees import GITLINK, SYMLINK
 from shared.events.changes import ChangesDocument, FileChange, Hunk
 
@@ -66,8 +67,7 @@ async def changes(git: Git, taken: Taken, protection: Protection, sizes: Sizes) 
     await _follow_links(git, taken, protection, sizes)
     reasons = await asyncio.to_thread(_reasons, found, taken, protection)
     shown = _shown([reason is not None for reason in reasons], sizes.files)
-    sections_of = await _sections(git, taken, found, sizes)
-    texts = await _texts(git, taken, [found[index] for index in shown], sizes)
+    sections_of, texts = await both(_sections(git, taken, found, sizes), _texts(git, taken, [found[index] for index in shown], sizes))
     counts = [_counts(record, parts) for record, parts in zip(found, sections_of, strict=True)]
     budget, files = sizes.document_bytes, list[FileChange]()
     for index in shown:

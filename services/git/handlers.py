@@ -22,6 +22,7 @@ from services.git.ports import Blobs, Messages, Turn
 from services.git.protected import Protection
 from services.git.remotes import Remotes
 from services.git.takein import Bounds, Taken, Work
+from services.git.together import both
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.bus import errors as bus_errors
 from shared.events import envelope as envelopes
@@ -190,11 +191,15 @@ class Handlers:
     async def _show(self, job: Job, command: GitPublish, publication: Publication, taken: Taken, place: Path) -> Diff:
         """Store what a reviewer sees and say so, before anything is pushed."""
         sizes = self._measures.sizes
-        diff = await diffs.changes(self._git, taken, Protection(publication.protected_paths), sizes)
-        await diffs.write_patch(self._git, taken, place / "patch", sizes)
+        diff, _ = await both(
+            diffs.changes(self._git, taken, Protection(publication.protected_paths), sizes),
+            diffs.write_patch(self._git, taken, place / "patch", sizes),
+        )
         with _storing(errors.ResultTooLarge):
-            patch = await self._blobs.put_file(BlobClass.CHANGES, place / "patch")
-            changes = await self._blobs.put_bytes(BlobClass.CHANGES, diff.document.model_dump_json().encode())
+            patch, changes = await both(
+                self._blobs.put_file(BlobClass.CHANGES, place / "patch"),
+                self._blobs.put_bytes(BlobClass.CHANGES, diff.document.model_dump_json().encode()),
+            )
         prepared = ChangePrepared(
             run_id=command.run_id, base_sha=command.base_sha, tree_sha=command.tree_sha, patch=patch, changes=changes,
             files=diff.files, additions=diff.additions, deletions=diff.deletions, protected_files=diff.protected_files,

@@ -18,6 +18,7 @@ from services.git.command import MIB, Caps, Completed, Git
 from services.git.errors import CommandTimedOut, PackRefused, ResultTooLarge, TreeMismatch, WorkMissing
 from services.git.mirrors import create_bare
 from services.git.packs import Packed
+from services.git.together import both
 from services.git.trees import Entry
 
 log = structlog.get_logger(__name__)
@@ -144,7 +145,7 @@ async def _verified(git: Git, repository: Path, work: Work, packed: Packed, boun
     connected = await _bounded(git, repository, bounds, "rev-list", "--objects", "--quiet", work.tree_sha)
     if connected.code != 0:
         raise PackRefused("the tree refers to objects that are not there")
-    made, based = [await _entries(git, repository, treeish, bounds) for treeish in (work.tree_sha, work.base_sha)]
+    made, based = await both(_entries(git, repository, work.tree_sha, bounds), _entries(git, repository, work.base_sha, bounds))
     await asyncio.to_thread(trees.judge, made, based)
     named = {work.tree_sha, *(entry.sha for entry in made if entry.mode != trees.GITLINK)}
     # What was borrowed counts also where a delta made it once more: then the pack brings it, out of our own copy.
