@@ -15,6 +15,7 @@ from typing import IO
 
 from pydantic import SecretStr
 
+from services.git import stalls
 from services.git.credentials import Login
 from services.git.errors import CommandFailed, CommandTimedOut, OutputTooLarge
 from services.git.resolution import Destination
@@ -98,15 +99,17 @@ class Completed:
 class Git:
     """Starts git commands in bare repositories of our own.
 
-    `home` is a directory of this service (0700) that stays empty but for what we write; `ca_bundle` replaces the system's roots.
+    `home` is a directory of this service (0700) that stays empty but for what we write; `ca_bundle` replaces the system's roots. A remote's
+    host that has not come to speak after `stall_seconds` is not waited for.
     """
 
-    def __init__(self, home: Path, *, ca_bundle: Path | None = None) -> None:
+    def __init__(self, home: Path, *, ca_bundle: Path | None = None, stall_seconds: float = 20.0) -> None:
         found = {name: shutil.which(name) for name in ("git", "prlimit")}
         if None in found.values():
             raise CommandFailed("git and prlimit (util-linux) must be installed")
         self._git, self._prlimit = str(found["git"]), str(found["prlimit"])
         self._ca_bundle = ca_bundle
+        self._stall_seconds = stall_seconds
         self._home = home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "tmp").mkdir(mode=0o700, exist_ok=True)
@@ -147,7 +150,24 @@ class Git:
                 pass_fds=(*hold, *descriptors),
                 start_new_session=True,
             )
-            return await _finish(process, caps, truncate=truncate)
+            if remote is None:
+                return await _finish(process, caps, truncate=truncate)
+            stalling = asyncio.create_task(self._ended_if_stalled(process, remote))
+            try:
+                done = await _finish(process, caps, truncate=truncate)
+            finally:
+                stalling.cancel()
+            if done.code != 0 and stalling.done() and not stalling.cancelled() and stalling.result():
+                raise CommandTimedOut("the host takes connections and does not go on")
+            return done
+
+    async def _ended_if_stalled(self, process: asyncio.subprocess.Process, remote: Remote) -> bool:
+        """Whether the command was killed because the remote's host does not come to speak."""
+        await asyncio.sleep(self._stall_seconds)
+        if not await stalls.is_stalled(remote.destination):
+            return False
+        _kill(process)
+        return True
 
     def _command_line(
         self, arguments: Sequence[str | Path], repository: Path | None, remote: Remote | None, config: Sequence[str], caps: Caps

@@ -6,6 +6,7 @@ Every row that was chosen is handed in at once, since most of them wait: those t
 import hashlib
 import random
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from cli.client import Json
 from cli.exits import CliError, Exit
 from deploy.embedded.state import Layout
 from shared.events.failures import FailureClass
-from tests.e2e.failures.rows import Remote, Row, ends
+from tests.e2e.failures.rows import Remote, Row, ends, gone
 from tests.servers import git_objects
 from tests.servers.authority import Authority
 from tests.servers.git import GitServer
@@ -54,6 +55,8 @@ class World:
     expired: GitServer
     misnamed: GitServer
     trusted: GitServer
+    mute_port: int
+    """Takes connections and says nothing."""
     name: str
 
     @property
@@ -118,6 +121,9 @@ UNREACHABLE = (
     Case("nobody listens", clone_refused("repository_unreachable"), url=lambda _: "http://127.0.0.1:1/a.git"),
     Case("a pack that breaks off", clone_refused("repository_unreachable"), before=lambda world: world.server.cut_packs(world.name)),
     Case("a host out of order", clone_refused("repository_unreachable"), before=lambda world: world.server.answer_with(world.name, 502)),
+)
+MUTE = Case(
+    "a host that never speaks", clone_refused("repository_unreachable"), url=lambda world: f"https://127.0.0.1:{world.mute_port}/a.git"
 )
 CLONES = (
     Case("a wrong token", clone_refused("repository_auth"), before=lambda world: world.server.require_token(world.name, "another-token")),
@@ -229,13 +235,14 @@ def begun(
                 ("trusted", authority.server_context("127.0.0.1")),
             )
         ]
+        mute_port = hosts.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         people, tasks = list[Person](), dict[str, Begun]()
-        for number, case in enumerate(sorted(chosen, key=lambda case: case not in UNREACHABLE)):
+        for number, case in enumerate(sorted(chosen, key=lambda case: case not in (MUTE, *UNREACHABLE))):
             if number % AT_A_TIME == 0:
                 people.append(stack.user())
                 host = f"127.0.0.1:{git_server.port}"
                 people[-1].client.post("/v1/credentials", {"purpose": "git_token", "host": host, "value": GIT_TOKEN})
-            world = World(stack, git_server, elsewhere, tls, expired, misnamed, trusted, f"row-{number}")
+            world = World(stack, git_server, elsewhere, tls, expired, misnamed, trusted, mute_port, f"row-{number}")
             tasks[case.name] = Begun(world, people[-1], _hand_in(case, world, people[-1]))
         yield tasks
         assert elsewhere.seen == []
@@ -307,6 +314,15 @@ def test_a_branch_of_that_name_stays_what_it_was(case: Case, begun: dict[str, Be
 def test_what_is_tried_for_a_while(case: Case, begun: dict[str, Begun]) -> None:
     task = _ended(case, begun)
     assert task["failure"]["retryable"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("case", [MUTE], ids=str)
+def test_what_is_tried_for_longer(case: Case, begun: dict[str, Begun]) -> None:
+    """Half a minute each time."""
+    row = begun[case.name]
+    gone(lambda: [] if row.person.get(row.task)["ended_at"] else [row.task], "tasks on their way", seconds=300)
+    assert _ended(case, begun)["failure"]["retryable"]
 
 
 URLS = {

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import random
+import socket
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,32 @@ async def test_tls_needs_the_operators_authority_and_goes_to_the_pinned_address(
         plain = Mirrors(Git(tmp_path / "home"), tmp_path / "two", caps=caps, max_bytes=1024**3)
         with pytest.raises(errors.CertificateRefused):
             await fetch(plain, pinned)
+
+
+async def test_a_host_that_takes_connections_and_never_speaks_is_not_waited_for(tmp_path: Path, remote_to: RemoteTo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        mirrors = Mirrors(Git(tmp_path / "home", stall_seconds=0), tmp_path / "cache", caps=Caps(timeout_seconds=60), max_bytes=1024**3)
+        hosts = (("127.0.0.1", None), ("git.invalid", f"git.invalid:{port}:127.0.0.1"))
+        fetches = [fetch(mirrors, remote_to(f"https://{host}:{port}/a.git", SECRET, pin=pin)) for host, pin in hosts]
+        for ended in await asyncio.gather(*fetches, return_exceptions=True):
+            assert isinstance(ended, errors.Unreachable)
+            assert "too long" in str(ended)
+
+
+async def test_a_host_that_is_only_slow_is_waited_for(tmp_path: Path, remote_to: RemoteTo) -> None:
+    authority = Authority(tmp_path)
+    with GitServer(tmp_path / "tls", tls=authority.server_context("git.invalid")) as server:
+        commit = seeded(server)
+        git = Git(tmp_path / "home", ca_bundle=authority.bundle, stall_seconds=0)
+        mirrors = Mirrors(git, tmp_path / "cache", caps=Caps(timeout_seconds=60), max_bytes=1024**3)
+        server.hold()
+        fetching = asyncio.create_task(
+            fetch(mirrors, remote_to(server.url("demo", host="git.invalid"), pin=f"git.invalid:{server.port}:127.0.0.1"))
+        )
+        assert await asyncio.to_thread(server.arrived.wait, 60)
+        server.release()
+        assert await fetching == commit
 
 
 @pytest.mark.parametrize(("name", "expired"), [("git.invalid", True), ("another.invalid", False)])
