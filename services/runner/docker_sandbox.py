@@ -372,7 +372,8 @@ class DockerSandbox:
 def _leftover(entry: dict[str, Any]) -> Leftover:
     run_id, fence = container.named(next(iter(entry.get("Names") or ()), ""))
     labels = cast("dict[str, str]", entry["Labels"])
-    return Leftover(str(entry["Id"]), labels.get(container.label("runner"), ""), run_id, fence)
+    ended = entry.get("State") in {"exited", "dead"}
+    return Leftover(str(entry["Id"]), labels.get(container.label("runner"), ""), run_id, fence, ended)
 
 
 async def _no_input(stream: ProcessStream) -> None:

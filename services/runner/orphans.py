@@ -57,7 +57,7 @@ async def repeat(every_seconds: float, *sweeps: Sweep) -> None:
 class SandboxSweep:
     """Removes what could not be removed when its run ended, because the engine was away, and what dead runners left.
 
-    What is seen without a lease twice: a lease that was claimed just now may not be seen by everybody yet. What waits for a run needs none.
+    What is seen without a lease twice: a lease that was claimed just now may not be seen by everybody yet.
     """
 
     def __init__(self, sandboxes: SandboxFactory, lease_alive: LeaseAlive) -> None:
@@ -67,8 +67,7 @@ class SandboxSweep:
 
     async def __call__(self) -> None:
         """One look."""
-        of_runs = [leftover for leftover in await self._sandboxes.leftovers() if leftover.run_id]
-        unheld = [leftover for leftover in of_runs if not await _held(leftover, self._lease_alive)]
+        unheld = [leftover for leftover in await self._sandboxes.leftovers() if not await _held(leftover, self._lease_alive)]
         for leftover in unheld:
             if leftover.container_id in self._suspected:
                 log.warning("orphan_swept", run_id=leftover.run_id, fence=leftover.fence)
@@ -113,13 +112,10 @@ class ImageSweep:
 
 
 async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: LeaseAlive) -> int:
-    """Removes this runner's own sandboxes, and another's where its run's lease is dead; how many.
-
-    What another runner made beforehand is that one's, and ends by itself where there is nobody any more.
-    """
+    """Removes this runner's own sandboxes, and another's where nobody holds them; how many."""
     removed = 0
     for leftover in await sandboxes.leftovers():
-        if leftover.runner_id == own_id or (leftover.run_id and not await _held(leftover, lease_alive)):
+        if leftover.runner_id == own_id or not await _held(leftover, lease_alive):
             log.warning("orphan_removed", run_id=leftover.run_id, fence=leftover.fence, own=leftover.runner_id == own_id)
             await sandboxes.remove(leftover)
             removed += 1
@@ -127,4 +123,5 @@ async def clear_sandboxes(sandboxes: SandboxFactory, own_id: str, lease_alive: L
 
 
 async def _held(leftover: Leftover, lease_alive: LeaseAlive) -> bool:
-    return await lease_alive(leftover.run_id)
+    """What waits for a run is its runner's, lease or not, until it ends; without a runner it ends by itself."""
+    return await lease_alive(leftover.run_id) if leftover.run_id else not leftover.ended

@@ -92,6 +92,8 @@ class Leftover:
     run_id: RunId
     """Empty while it waits for a run."""
     fence: int
+    ended: bool = False
+    """Nothing runs in it any more."""
 
 
 class Sandbox(Protocol):

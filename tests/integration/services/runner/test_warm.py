@@ -18,9 +18,9 @@ from tests.integration.services.runner.inside import MakeSpec, bash
 from tests.integration.services.runner.snapshots import Snapshot
 
 LOOK = r"""
-printf '%s\n' "$PWD" "$(id)" "$(umask)" "$(ulimit -a)" "$(grep -E '^(Sig|Cap|Seccomp|NoNewPrivs)' /proc/self/status)"
+printf '%s\n' "$PWD" "$(id)" "$(umask)" "$(ulimit -a)" "$(grep -E '^(SigBlk|SigIgn|SigCgt|Cap|Seccomp|NoNewPrivs)' /proc/self/status)"
 env -0 | sort -z | tr '\0' '\n' | grep -vE '^(_|SHLVL|PWD|OLDPWD)='
-ls /proc/self/fd; cat /proc/self/oom_score_adj /proc/self/cgroup; cut -d' ' -f2,3 /proc/self/mounts
+ls /proc/self/fd; cat /proc/self/oom_score_adj /proc/self/cgroup; cut -d' ' -f2,3 /proc/self/mounts | sort
 """
 
 

@@ -1,10 +1,11 @@
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.runner import orphans
 from services.runner.errors import EngineUnreachable
 from services.runner.old_images import Tagged
-from services.runner.sandbox import SandboxSpec
+from services.runner.sandbox import Leftover, SandboxSpec
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
@@ -126,3 +127,25 @@ async def test_old_images_go_but_not_what_is_used_asked_for_or_anothers() -> Non
     store.there.append(Tagged("async-code/shell:0", "sha256:0", 0))
     await sweep()  # an hour has not passed
     assert len(store.there) == 6
+
+
+async def test_what_waits_for_a_run_is_its_runners_until_it_ends() -> None:
+    waiting, ended = (Leftover(name, "other", RunId(""), 0, ended) for name, ended in (("waiting", False), ("ended", True)))
+    sandboxes = Left(waiting, ended)
+    assert await orphans.clear_sandboxes(sandboxes, "me", never) == 1
+    assert sandboxes.removed == [ended]
+
+
+class Left(FakeSandboxes):
+    """A host on which these were found."""
+
+    def __init__(self, *found: Leftover) -> None:
+        super().__init__(IMAGE, "a" * 40)
+        self._found = found
+        self.removed = list[Leftover]()
+
+    async def leftovers(self) -> Sequence[Leftover]:
+        return self._found
+
+    async def remove(self, leftover: Leftover) -> None:
+        self.removed.append(leftover)
