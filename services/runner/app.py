@@ -18,6 +18,7 @@ from services.runner.last_words import LastWords
 from services.runner.protections import Walls
 from services.runner.runs import Facilities
 from services.runner.settings import RunnerSettings
+from services.runner.stopping import Leaving
 from services.runner.warm import Pool
 from shared.blobs.store import BlobStore
 from shared.bus.connection import Bus
@@ -55,8 +56,9 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
     try:
         leases = Leases(bus, settings.lease_ttl_seconds)
         egress: Egress = NullEgress() if settings.egress_socket is None else EgressClient(bus, settings.egress_socket)
+        leaving = Leaving()
         pool = Pool(sandboxes, egress, each=settings.warm, total=settings.warm_total)
-        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, pool, egress, settings, own_id)
+        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, pool, egress, settings, own_id, leaving)
         bus.consume(Stream.CMD, Durable.RUNNER, StartRun(facilities, leases), slots=settings.slots)
         checks = {"bus": bus.ready, "docker": sandboxes.ready, "egress": egress.ready}
         async with HealthServer(health_settings.host, health_settings.port, checks, walls.about()):
@@ -73,6 +75,7 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
                     await bus.publish(envelope.new(_ready(walls, own_id, settings.runtime), source="runner"))
                 log.info("runner_ready", runner_id=own_id, slots=settings.slots, orphans_removed=removed, missing=sorted(walls.missing))
                 yield
+                await leaving.announce()
                 sweeping.cancel()
                 await asyncio.wait({sweeping})
     finally:

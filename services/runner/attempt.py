@@ -14,12 +14,13 @@ import structlog
 
 from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Agent, Assignment, Ending
+from services.runner.checkpointing import Checkpointing, Keeper, Pace, Work
 from services.runner.doors import Door, DoorRequest, Egress, Spending
-from services.runner.errors import RunFailure, RunnerError, SandboxLost, SandboxUnavailable
+from services.runner.errors import CheckpointRefused, RunFailure, RunnerError, SandboxLost, SandboxUnavailable
 from services.runner.lines import Line, LineSplitter
 from services.runner.recorder import Recorder
-from services.runner.sandbox import Harvest, Program, Sandbox, SandboxSpec, Stream
-from services.runner.stopping import Clocks, Stop
+from services.runner.sandbox import Elsewhere, Harvest, Point, Program, Sandbox, SandboxSpec, Stream
+from services.runner.stopping import Clocks, Leaving, Stop
 from services.runner.warm import Pool, Warm
 from shared.bus.errors import Transient
 from shared.events.ids import GitSha
@@ -31,6 +32,9 @@ _ENDING_SECONDS = 30
 _STOP_AGAIN_SECONDS = 0.5
 _DOOR_SECONDS = 10
 _LINES_AT_ONCE = 256
+_MAY_GO_ON = frozenset({"budget_exceeded"})
+"""Ends after which a person may let the run go on."""
+_UNASKED = ("agent_exit", "agent_killed", "model_not_asked")
 _UNEXPLAINED = ("agent_exit", "agent_killed")
 
 
@@ -45,6 +49,13 @@ class Order:
     workspace: Path
     pack: Path
     """Where the work goes."""
+    room: Path
+    """A place for what is on its way."""
+    keeper: Keeper
+    pace: Pace
+    leaving: Leaving
+    point: Point | None = None
+    """Where to go on; None: from the base."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Attempt:
         self._recorder = recorder
         self._stop = stop
         self._last: AgentEvent | None = None
+        self._checkpoints: Checkpointing | None = None
         self.spending = Spending()
 
     async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
@@ -96,36 +108,72 @@ class Attempt:
         if door is not None:
             spec = replace(spec, door=door.directory)
             assignment = replace(assignment, door=door)
-        sandbox = await self._pool.sandbox(spec, warm)
+        order = replace(order, spec=spec, assignment=assignment)
         try:
-            return await self._inside(sandbox, order, assignment, on_started)
-        finally:
-            await asyncio.shield(_gone(sandbox, spec))
+            return await self._in_a_sandbox(order, warm, on_started)
+        except CheckpointRefused as error:
+            log.warning("begun_anew", run_id=spec.run_id, detail=str(error))
+        order.keeper.begin_anew()
+        await self._recorder.tell("The last checkpoint could not be gone on from; the agent begins anew.")
+        return await self._in_a_sandbox(replace(order, point=None), None, on_started)
 
-    async def _inside(self, sandbox: Sandbox, order: Order, assignment: Assignment, on_started: Callable[[str], Awaitable[None]]) -> Made:
-        elsewhere = await self._stop.unless(sandbox.load(order.workspace, order.base_sha))
+    async def _in_a_sandbox(self, order: Order, warm: Warm | None, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        """Raises CheckpointRefused where there is a point to go on from, and it is none."""
+        sandbox = await self._pool.sandbox(order.spec, warm)
+        try:
+            return await self._inside(sandbox, order, on_started)
+        finally:
+            await asyncio.shield(_gone(sandbox, order.spec))
+
+    async def _inside(self, sandbox: Sandbox, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
+        elsewhere = await self._stop.unless(self._loaded(sandbox, order))
         if elsewhere is None:
             return Made(self._stop.code)
-        program = self._agent.program(replace(assignment, elsewhere=elsewhere))
+        program = self._agent.program(
+            replace(order.assignment, elsewhere=elsewhere, session_id=None if order.point is None else order.point.session_id)
+        )
+        taken_of = Work(sandbox, order.base_sha, order.room)
+        self._checkpoints = Checkpointing(self._agent, order.keeper, order.pace, taken_of, lambda: self._spent(order))
         for sentence in notes.of(elsewhere):
             await self._recorder.tell(sentence)
-        await self._recorder.tell("The sandbox is up; the agent starts.")
+        starts = "the agent starts" if order.point is None else "the agent goes on from the last checkpoint"
+        await self._recorder.tell(f"The sandbox is up; {starts}.")
         started_at = datetime.now(UTC)
         await on_started(sandbox.image_digest)
-        code = await self._supervised(sandbox, program, order)
+        with order.leaving.heard_by(self._checkpoints.take_last):
+            code = await self._supervised(sandbox, program, order, self._checkpoints)
         spending = await self._spent(order)
+        if order.point is not None and code in _UNASKED and spending.usage.requests == 0 and not spending.exhausted:
+            raise CheckpointRefused(f"with its session the agent ended before it asked its model: {code}")
+        if code in _MAY_GO_ON:
+            await self._checkpoints.take_last()
         harvest = await self._harvested(sandbox, order, code)
         return Made(code, started_at, harvest, spending)
 
-    async def _supervised(self, sandbox: Sandbox, program: Program, order: Order) -> str | None:
+    async def _loaded(self, sandbox: Sandbox, order: Order) -> Elsewhere:
+        """The base, and on it what there is to go on from."""
+        elsewhere = await sandbox.load(order.workspace, order.base_sha)
+        if order.point is not None:
+            place = self._agent.session_place(order.point.session_id)
+            if place is None:
+                raise CheckpointRefused("the agent does not go on with sessions")
+            await sandbox.resume(order.base_sha, order.point, place.path)
+        return elsewhere
+
+    async def _supervised(self, sandbox: Sandbox, program: Program, order: Order, checkpoints: Checkpointing) -> str | None:
         """Runs the agent to its end or the stop; the failure code. No process of it is left."""
         clocks = Clocks(order.spec.limits)
         running = asyncio.ensure_future(self._listened(sandbox, program, clocks))
         stopping = asyncio.ensure_future(self._stop.wait())
-        beside = [asyncio.ensure_future(clocks.watch(self._stop)), asyncio.ensure_future(self._watched_door(order))]
+        beside = [
+            asyncio.ensure_future(clocks.watch(self._stop)),
+            asyncio.ensure_future(self._watched_door(order)),
+            taking := asyncio.ensure_future(checkpoints.keep_taking()),
+        ]
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopped = None if running.done() else self._stop.code
+            taking.cancel()
             exit_code = await self._ended(sandbox, running)
         finally:
             for task in (running, stopping, *beside):
@@ -184,6 +232,8 @@ class Attempt:
 
     def _event(self, line: Line) -> AgentEvent | None:
         event = self._agent.parse(line.text)
+        if self._checkpoints is not None:
+            self._checkpoints.hear(line.text, event)
         if event is not None and line.cut:
             event = event.model_copy(update={"truncated": True})
         self._last = event or self._last
@@ -205,8 +255,8 @@ class Attempt:
         try:
             harvest = await sandbox.harvest(order.base_sha, order.pack)
         except (RunFailure, SandboxLost) as failure:
-            if code is None:
-                raise
+            if code is None or (code in _UNEXPLAINED and isinstance(failure, SandboxLost)):
+                raise  # what ended the agent may be what took its sandbox
             log.warning("work_not_kept", run_id=order.spec.run_id, error=type(failure).__name__, detail=str(failure))
             return None
         for sentence in notes.left_out(harvest):

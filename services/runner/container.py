@@ -16,6 +16,7 @@ AGENT = "10001:10001"
 HARVEST = "10002:10002"
 WORKSPACE = "/workspace"
 HOME = "/home/agent"
+CHECKPOINT = "/checkpoint"
 DOOR = "/run/egress"
 SCRIPTS = "/usr/local/lib/async-code/"
 FIRST_PROCESSES = 2
@@ -25,7 +26,7 @@ MIB = 1024 * 1024
 _LABEL = "async-code."
 _NAMED = re.compile(r"/?async-code-(?P<run>[0-9a-f]{8}-[0-9a-f-]{27})-(?P<fence>\d{1,19})")
 _OWN_PROCESSES = 16
-"""Beside the agent's: init, attendant, and the scripts that load and harvest."""
+"""Beside the agent's: init, attendant, and the scripts that load, take checkpoints and harvest."""
 _OWN_FILES = 64 * MIB
 _AFTERLIFE_SECONDS = 1_800
 """A container whose runner died ends by itself this long after its run's time was over."""
@@ -70,6 +71,7 @@ def disks(spec: SandboxSpec) -> dict[str, int]:
         WORKSPACE: disk,
         HOME: beside,
         "/tmp": beside,  # noqa: S108 - the sandbox's, not the host's
+        CHECKPOINT: beside,
         "/base": 2 * spec.workspace_bytes + spec.max_result_bytes + _OWN_FILES,
     }
 
@@ -148,6 +150,8 @@ def _tmpfs(spec: SandboxSpec) -> dict[str, str]:
         WORKSPACE: agents,
         HOME: agents,
         "/tmp": "rw,nosuid,nodev,exec,mode=1777",  # noqa: S108 - the sandbox's, not the host's
+        # A disk of its own: taking a checkpoint must not fill the agent's, nor the agent the harvest's.
+        CHECKPOINT: "rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001",
         "/base": "rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002",
     }
     return {place: f"{rights},size={sizes[place]}" for place, rights in options.items()}

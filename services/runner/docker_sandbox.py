@@ -5,8 +5,8 @@ Nothing an agent wrote is ever unpacked, opened or run on this side, and no shel
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +14,13 @@ from typing import Any, cast
 import structlog
 
 from services.runner import attendant, container, standing
+from services.runner.checkpoint import CheckpointReader
 from services.runner.docker_engine import DockerEngine
+from services.runner.docker_process import Begun, Exec, fed, no_input, within
 from services.runner.docker_stream import ProcessStream
 from services.runner.errors import (
     CheckoutFailed,
+    CheckpointRefused,
     ImageMissing,
     NestedRepository,
     ResultTooLarge,
@@ -29,7 +32,20 @@ from services.runner.errors import (
     WorkRefused,
 )
 from services.runner.harvest import HarvestReader, elsewhere
-from services.runner.sandbox import Condition, Elsewhere, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from services.runner.sandbox import (
+    Condition,
+    Elsewhere,
+    Harvest,
+    Leftover,
+    OnOutput,
+    Point,
+    Program,
+    Sandbox,
+    SandboxSpec,
+    Snapshot,
+    Stream,
+    Taken,
+)
 from shared.events.ids import GitSha
 
 log = structlog.get_logger()
@@ -37,6 +53,7 @@ log = structlog.get_logger()
 _SECCOMP = Path(__file__).with_name("seccomp.json")
 _STEP_SECONDS = 300
 """The longest a script of ours may take; a big repository loads and harvests in seconds."""
+_CHECKPOINT_SECONDS = 120
 _STOP_SECONDS = 20
 _MAKING_WAY = (256, 1_024)
 """How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
@@ -46,16 +63,6 @@ _NOT_STARTED = 126
 _KILLED = 137
 _REFUSALS: dict[int, type[RunFailure]] = {10: NestedRepository, 11: WorkRefused, 12: ResultTooLarge, 13: SubmoduleContent}
 """Exit codes of deploy/images/base/lib/harvest."""
-
-
-@dataclass(frozen=True)
-class _Exec:
-    """A process to start in a container: as whom, where, with what."""
-
-    user: str
-    argv: tuple[str, ...]
-    directory: str = "/"
-    environment: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class DockerSandboxes:
@@ -145,14 +152,6 @@ class WarmSandbox:
         await self._sandbox.kill()
 
 
-@dataclass
-class _Begun:
-    """A process of a container, and its input and output."""
-
-    exec_id: str
-    stream: ProcessStream
-
-
 class DockerSandbox:
     """One container."""
 
@@ -161,12 +160,12 @@ class DockerSandbox:
         self.container_id = container_id
         self._spec = spec
         self._forget = forget
-        self._standing: list[asyncio.Task[_Begun]] = []
+        self._standing: list[asyncio.Task[Begun]] = []
         self.image_digest = image_digest
 
     def stand_by(self, processes: int) -> None:
         """Begins to start processes of the agent's user that wait to be told what to become: the snapshot is unpacked meanwhile."""
-        self._standing += [asyncio.create_task(self._started(_Exec(container.AGENT, standing.COMMAND))) for _ in range(processes)]
+        self._standing += [asyncio.create_task(self._started(Exec(container.AGENT, standing.COMMAND))) for _ in range(processes)]
 
     async def standing_by(self) -> None:
         """Returns when they wait."""
@@ -191,6 +190,28 @@ class DockerSandbox:
             raise CheckoutFailed(f"{step} ended with {code}: {said}")
         return said
 
+    async def resume(self, base_sha: GitSha, point: Point, session_path: str) -> None:
+        """See Sandbox."""
+        files = (point.session, *point.packs)
+        lengths = [str((await asyncio.to_thread(file.stat)).st_size) for file in files]
+        code, said = await self._script(container.AGENT, "resume", base_sha, point.tree_sha, session_path, *lengths, sources=files)
+        if code != 0:
+            raise CheckpointRefused(f"resume ended with {code}: {said}")
+
+    async def checkpoint(self, snapshot: Snapshot, room: Path) -> Taken:
+        """See Sandbox. As the agent, who alone can read its files; a script that is left alone ends with the agent."""
+        place, reader = snapshot.session, CheckpointReader(room, snapshot.max_session_bytes, self._spec.max_result_bytes)
+        arguments = (snapshot.base_sha, snapshot.last or "-", snapshot.have or "-", place.directory, str(place.depth), place.suffix)
+        try:
+            async with within(_CHECKPOINT_SECONDS):
+                most = str(snapshot.max_session_bytes)
+                code, said = await self._script(container.AGENT, "checkpoint", *arguments, most, output=reader.feed)
+            if code != 0:
+                raise CheckpointRefused(f"checkpoint ended with {code}: {said}")
+            return reader.result()
+        finally:
+            reader.close()
+
     async def run(self, program: Program, on_output: OnOutput) -> int:
         """See Sandbox."""
         environment = _AGENT_ENVIRONMENT | dict(program.environment)
@@ -200,7 +221,7 @@ class DockerSandbox:
             await stream.write(program.stdin)
             stream.end_input()
 
-        return await self._execute(_Exec(container.AGENT, program.argv, container.WORKSPACE, environment), feed, on_output)
+        return await self._execute(Exec(container.AGENT, program.argv, container.WORKSPACE, environment), feed, on_output)
 
     async def stop_agent(self) -> None:
         """See Sandbox. Ending an agent that took every process there may be needs some more of them: so the limit is raised for that."""
@@ -208,7 +229,7 @@ class DockerSandbox:
         if await self._is_alone():
             return
         code, complaint = 0, ""
-        async with _within(_STOP_SECONDS):
+        async with within(_STOP_SECONDS):
             for more in (0, *_MAKING_WAY):
                 if more:
                     await self._allow_processes(self._spec.limits.pids + more)
@@ -229,8 +250,8 @@ class DockerSandbox:
         async def keep(_: Stream, data: bytes) -> None:
             said.extend(data[:_KEPT_COMPLAINT_BYTES])
 
-        async with _within(_STOP_SECONDS):
-            await self._execute(_Exec(container.HARVEST, (container.SCRIPTS + "condition",)), _no_input, keep)
+        async with within(_STOP_SECONDS):
+            await self._execute(Exec(container.HARVEST, (container.SCRIPTS + "condition",)), no_input, keep)
         facts = [line.split() for line in bytes(said).decode(errors="replace").splitlines()]
 
         def count(name: str) -> int:
@@ -264,7 +285,7 @@ class DockerSandbox:
         for starting in waiting:
             starting.cancel()
         for begun in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(begun, _Begun):
+            if isinstance(begun, Begun):
                 await begun.stream.close()
 
     async def _is_alone(self) -> bool:
@@ -275,7 +296,7 @@ class DockerSandbox:
 
     async def _attended(self, word: str, source: Path | int = 0) -> tuple[int, str]:
         """Lets the first process take a step: its exit code and the beginning of what it complained about."""
-        async with _within(_STEP_SECONDS):
+        async with within(_STEP_SECONDS):
             stream = await ProcessStream.attach(self._engine.endpoint, self.container_id)
             try:
                 await self._must_run(looks=1)  # after joining it: a process that ended before would leave us waiting for its start
@@ -288,7 +309,7 @@ class DockerSandbox:
         return answer
 
     async def _script(
-        self, user: str, script: str, *arguments: str, source: Path | None = None, output: Callable[[bytes], None] | None = None
+        self, user: str, script: str, *arguments: str, sources: Sequence[Path] = (), output: Callable[[bytes], None] | None = None
     ) -> tuple[int, str]:
         """Runs one of our scripts: its exit code and the beginning of what it complained about."""
         complaint = bytearray()
@@ -300,14 +321,14 @@ class DockerSandbox:
                 complaint.extend(data[:_KEPT_COMPLAINT_BYTES])
 
         async def feed(stream: ProcessStream) -> None:
-            if source is not None:
+            for source in sources:
                 with await asyncio.to_thread(source.open, "rb") as file:
                     while piece := await asyncio.to_thread(file.read, 1024 * 1024):
                         await stream.write(piece)
             stream.end_input()
 
-        async with _within(_STEP_SECONDS):
-            code = await self._execute(_Exec(user, (container.SCRIPTS + script, *arguments)), feed, sort)
+        async with within(_STEP_SECONDS):
+            code = await self._execute(Exec(user, (container.SCRIPTS + script, *arguments)), feed, sort)
             if code in (_NOT_STARTED, _KILLED):
                 await self._must_run()
         return code, bytes(complaint).decode(errors="replace")
@@ -324,12 +345,12 @@ class DockerSandbox:
 
     async def _execute(
         self,
-        process: _Exec,
+        process: Exec,
         feed: Callable[[ProcessStream], Awaitable[None]],
         on_output: OnOutput,
     ) -> int:
         begun = await self._become(process) if process.user == container.AGENT and self._standing else await self._started(process)
-        feeding = asyncio.create_task(_fed(feed, begun.stream))
+        feeding = asyncio.create_task(fed(feed, begun.stream))
         try:
             while (piece := await begun.stream.read()) is not None:
                 await on_output(*piece)
@@ -340,16 +361,16 @@ class DockerSandbox:
             await begun.stream.close()
         return await self._exit_code(begun.exec_id)
 
-    async def _started(self, process: _Exec) -> _Begun:
+    async def _started(self, process: Exec) -> Begun:
         request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
         try:
             created = await self._engine.call(lambda api: api.exec_create(self.container_id, list(process.argv), **request))
-            return _Begun(str(created["Id"]), await ProcessStream.start(self._engine.endpoint, str(created["Id"])))
+            return Begun(str(created["Id"]), await ProcessStream.start(self._engine.endpoint, str(created["Id"])))
         except SandboxUnavailable:
             await self._must_run()
             raise
 
-    async def _become(self, process: _Exec) -> _Begun:
+    async def _become(self, process: Exec) -> Begun:
         try:
             waiting = await self._standing.pop(0)
         except RunnerError:  # it could not be started, or the container has died, which another try tells
@@ -374,21 +395,3 @@ def _leftover(entry: dict[str, Any]) -> Leftover:
     labels = cast("dict[str, str]", entry["Labels"])
     ended = entry.get("State") in {"exited", "dead"}
     return Leftover(str(entry["Id"]), labels.get(container.label("runner"), ""), run_id, fence, ended)
-
-
-async def _no_input(stream: ProcessStream) -> None:
-    stream.end_input()
-
-
-async def _fed(feed: Callable[[ProcessStream], Awaitable[None]], stream: ProcessStream) -> None:
-    with contextlib.suppress(ConnectionError):  # a program may end without reading its input
-        await feed(stream)
-
-
-@contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise SandboxUnavailable(f"a step in the sandbox took over {seconds} s") from error

@@ -24,6 +24,7 @@ from shared.events.values import Fate
 log = structlog.get_logger()
 
 _ENGINE_AWAY_SECONDS = 2.0
+_LEAVING_SECONDS = 1.0
 
 
 class StartRun:
@@ -38,6 +39,8 @@ class StartRun:
         if not isinstance(command.data, RunnerStart):
             raise InvalidMessage(f"{command.type} is no command of the runner")
         with structlog.contextvars.bound_contextvars(run_id=command.data.run_id, task_id=command.task, delivery=delivery.deliveries):
+            if self._with.leaving.announced:
+                raise Postpone(_LEAVING_SECONDS)
             if not await self._over(command, command.data):
                 await self._run(command, command.data)
 

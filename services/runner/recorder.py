@@ -53,12 +53,14 @@ class Recorder:
         return self
 
     async def __aexit__(self, *about: object) -> None:
-        if about[0] is None:
-            await self.close()
-        while not self._writing.done():  # a cancel can be lost where an answer arrives in the same moment
-            self._writing.cancel()
-            await asyncio.wait({self._writing}, timeout=_CANCEL_AGAIN_SECONDS)
-        self._file.close()
+        try:
+            if about[0] is None:
+                await self.close()
+            while not self._writing.done():  # a cancel can be lost where an answer arrives in the same moment
+                self._writing.cancel()
+                await asyncio.wait({self._writing}, timeout=_CANCEL_AGAIN_SECONDS)
+        finally:  # also where this is cancelled a second time
+            self._file.close()
 
     async def add(self, events: Iterable[AgentEvent]) -> None:
         """What the agent said, in order; dropped when there was too much already."""

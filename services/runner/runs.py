@@ -17,15 +17,18 @@ from typing import Any
 
 import structlog
 
+from services.runner import checkpoints
 from services.runner.agents import registry
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
+from services.runner.checkpointing import Pace
+from services.runner.checkpoints import Checkpoints, Found
 from services.runner.doors import DoorRequest, Egress
 from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
 from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
 from services.runner.settings import RunnerSettings
-from services.runner.stopping import CODES, Stop
+from services.runner.stopping import CODES, Leaving, Stop
 from services.runner.warm import Pool
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.blobs.store import BlobStore
@@ -35,12 +38,12 @@ from shared.bus.lease import Fates, Lease
 from shared.events import output
 from shared.events.commands import RunnerStart
 from shared.events.envelope import AnyEnvelope, Envelope, new
-from shared.events.facts import EgressRefused, RunFailed, RunFinished, RunStarted
+from shared.events.facts import EgressRefused, RunCheckpointed, RunFailed, RunFinished, RunStarted
 from shared.events.failures import failure
 from shared.events.ids import OwnerId, TaskId
 from shared.events.payload import Fact
 from shared.events.questions import AskRunInput, RunInput
-from shared.events.values import BlobClass, BlobRef
+from shared.events.values import BlobClass, BlobRef, Limits
 
 log = structlog.get_logger()
 
@@ -61,6 +64,7 @@ class Facilities:
     egress: Egress
     settings: RunnerSettings
     runner_id: str
+    leaving: Leaving
 
 
 class Run:
@@ -145,12 +149,16 @@ class Run:
 
     async def _recorded(self) -> AnyEnvelope:
         agent = registry.agent(self._command.agent)
-        order = self._order(agent, await self._input())
+        told = await self._input()
+        found = await checkpoints.find(self._with.bus, self._with.blobs, self._envelope, self._room, self._max_result_bytes)
+        order = self._order(agent, told, found)
         await self._fetch(order.workspace)
         transcript = self._room / "transcript.jsonl"
         settings = self._with.settings
         recorder = Recorder(self._command.run_id, self._lease.fence, transcript, self._publish_output, settings.max_output_mib * _MIB)
         async with recorder:
+            if found.refused:
+                await recorder.tell("The last checkpoint cannot be used; the agent begins anew.")
             made = await self._made(agent, recorder, order)
             recorded = await recorder.close()
         await self._tell_refusals(made)
@@ -173,7 +181,11 @@ class Run:
             await recorder.close()
             raise
 
-    def _order(self, agent: Agent, told: RunInput) -> Order:
+    @property
+    def _max_result_bytes(self) -> int:
+        return self._with.settings.max_result_mib * _MIB
+
+    def _order(self, agent: Agent, told: RunInput, found: Found) -> Order:
         command, settings, owner, task = self._command, self._with.settings, OwnerId(self._envelope.owner), TaskId(self._envelope.task)
         spec = SandboxSpec(
             run_id=command.run_id,
@@ -183,7 +195,7 @@ class Run:
             image=settings.image(command.agent),
             limits=command.limits,
             workspace_bytes=command.workspace.size_bytes,
-            max_result_bytes=settings.max_result_mib * _MIB,
+            max_result_bytes=self._max_result_bytes,
         )
         return Order(
             spec=spec,
@@ -191,7 +203,7 @@ class Run:
                 command.run_id,
                 told.prompt,
                 command.model,
-                command.limits,
+                _left(command.limits, found),
                 None,
                 options=command.agent_options,
                 system_prompt=told.system_prompt,
@@ -203,13 +215,24 @@ class Run:
                 task,
                 command.credential,
                 agent.vendor,
-                command.limits.max_cost_usd,
-                None if agent.keeps_to_turns else command.limits.max_turns,
+                max(0.0, round(command.limits.max_cost_usd - found.spent.cost_usd, 6)),
+                None if agent.keeps_to_turns else max(0, command.limits.max_turns - found.answers),
             ),
             base_sha=command.base_sha,
             workspace=self._room / "workspace.tar",
             pack=self._room / "result.pack",
+            room=self._room,
+            keeper=self._keeper(found),
+            pace=Pace(min(settings.checkpoint_turn_seconds, settings.checkpoint_seconds), settings.checkpoint_seconds),
+            leaving=self._with.leaving,
+            point=found.point,
         )
+
+    def _keeper(self, found: Found) -> Checkpoints:
+        async def tell(payload: RunCheckpointed, number: int) -> None:
+            await self._with.bus.publish(self.fact(payload, more=f".{number}"))
+
+        return Checkpoints(self._with.blobs, self._command, found, self._max_result_bytes, self._lease, tell)
 
     async def _input(self) -> RunInput:
         question = AskRunInput(owner=OwnerId(self._envelope.owner), task_id=TaskId(self._envelope.task), run_id=self._command.run_id)
@@ -276,6 +299,11 @@ class Run:
                 log.warning("blob_not_stored_yet", blob_class=blob_class, error=type(error).__name__)
                 await asyncio.sleep(pause)
         raise AssertionError  # the pauses do not end
+
+
+def _left(limits: Limits, found: Found) -> Limits:
+    """The attempts of a run share its turns. The door keeps to what is left of the budget."""
+    return limits.model_copy(update={"max_turns": max(1, limits.max_turns - found.answers)})
 
 
 def fact_of(command: AnyEnvelope, payload: Fact, discriminator: str, *, at: datetime | None = None) -> AnyEnvelope:

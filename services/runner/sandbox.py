@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from shared.events.ids import GitSha, OwnerId, RunId, TaskId
+from shared.events.ids import GitSha, OwnerId, RunId, SessionId, TaskId
 from shared.events.values import Limits
 
 
@@ -84,6 +84,65 @@ class Harvest:
 
 
 @dataclass(frozen=True)
+class SessionPlace:
+    """Where an agent keeps the one file of a session. Nothing of it was said by a sandbox but the session's id, a UUID."""
+
+    directory: str
+    depth: int
+    """How many directories further down it may lie."""
+    suffix: str
+    """How its name ends."""
+    path: str
+    """Where it is put back."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What to take a checkpoint of, and what is stored already."""
+
+    base_sha: GitSha
+    session: SessionPlace
+    max_session_bytes: int
+    last: GitSha | None = None
+    """The tree of the last one: where it is still that, there is nothing to take."""
+    have: GitSha | None = None
+    """A tree that need not come again; None: all that the work adds to the base."""
+
+
+class Growth(StrEnum):
+    """What a checkpoint's tree is, and so what its pack adds to."""
+
+    SAME = "same"
+    """It is the last one's: no pack."""
+    BASE = "base"
+    """It is the base's own: no pack."""
+    WHOLE = "whole"
+    """The pack is what it adds to the base."""
+    MORE = "more"
+    """The pack is what it adds to the base and the tree that need not come again."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A checkpoint as it came out: the session's file, the tree, and the pack where there is one."""
+
+    session: Path
+    tree_sha: GitSha
+    growth: Growth
+    pack: Path
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint to go on from."""
+
+    session_id: SessionId
+    session: Path
+    tree_sha: GitSha
+    packs: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class Leftover:
     """A sandbox that exists, by its labels."""
 
@@ -109,6 +168,14 @@ class Sandbox(Protocol):
 
     async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
         """Unpacks the snapshot inside and checks out `base_sha` in /workspace; what of it is not there. Raises CheckoutFailed."""
+        ...
+
+    async def resume(self, base_sha: GitSha, point: Point, session_path: str) -> None:
+        """Makes of the base that was loaded what a checkpoint holds. Raises CheckpointRefused; the sandbox is of no use then."""
+        ...
+
+    async def checkpoint(self, snapshot: Snapshot, room: Path) -> Taken:
+        """Writes session, then work, to files in `room`, while the agent goes on. Raises CheckpointRefused."""
         ...
 
     async def run(self, program: Program, on_output: OnOutput) -> int:

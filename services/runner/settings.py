@@ -51,6 +51,10 @@ class RunnerSettings(BaseSettings):
     max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256
     max_output_mib: Annotated[int, Field(ge=1, le=56)] = 48
     """What is kept of an agent's output; the transcript has to fit a blob of 64 MiB."""
+    checkpoint_seconds: Annotated[float, Field(ge=1, le=3_600)] = 60
+    """A checkpoint is taken so often at least."""
+    checkpoint_turn_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10
+    """And after a turn of the agent, but not sooner than this after the last one."""
     store_wait_seconds: Annotated[float, Field(ge=0)] = 240
     """How long what came out of a run waits for room in the blob store."""
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from shared.events.values import Fate, Limits
@@ -48,6 +49,28 @@ class Stop:
             return await doing
         await asyncio.wait({doing})
         return None
+
+
+class Leaving:
+    """The runner is about to stop: whoever is at work hears it in time to leave something behind."""
+
+    def __init__(self) -> None:
+        self.announced = False
+        self._hearers = set[Callable[[], Awaitable[None]]]()
+
+    @contextmanager
+    def heard_by(self, hearer: Callable[[], Awaitable[None]]) -> Generator[None]:
+        """While inside, it is called when the runner stops."""
+        self._hearers.add(hearer)
+        try:
+            yield
+        finally:
+            self._hearers.discard(hearer)
+
+    async def announce(self) -> None:
+        """Returns when everybody has done what they want to do."""
+        self.announced = True
+        await asyncio.gather(*(hearer() for hearer in tuple(self._hearers)))
 
 
 class Clocks:

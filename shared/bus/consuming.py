@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 _PULL_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 _INFO_SECONDS = 5.0
+_CANCELLED_SECONDS = 5.0
 
 
 class _Broker(NatsBroker):
@@ -108,9 +109,13 @@ class Consumers:
 
     async def stop(self) -> None:
         """Take nothing new and let handlers end; those that go on after the grace are cancelled, and their messages handed back."""
+        handling = set[asyncio.Task[Any]]()
         for subscriber in self._broker.subscribers:
             cast("Any", subscriber).running = False
+            handling |= set(cast("Any", subscriber).tasks)
         await asyncio.gather(*(subscriber.stop() for subscriber in self._broker.subscribers))
+        if handling:  # FastStream cancels and does not wait: what they leave behind in order needs the connection
+            await asyncio.wait(handling, timeout=_CANCELLED_SECONDS)
 
     async def ready(self) -> None:
         """Raise NotReady unless every consumer is there: a deleted one is not noticed otherwise (verified)."""

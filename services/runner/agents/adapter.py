@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.runner.doors import Door, Spending
-from services.runner.sandbox import Elsewhere, Program
-from shared.events.ids import RunId
+from services.runner.sandbox import Elsewhere, Program, SessionPlace
+from shared.events.ids import RunId, SessionId
 from shared.events.output import AgentEvent
 from shared.events.values import AgentOptions, Limits, ModelName
 
@@ -27,6 +27,8 @@ class Assignment:
     options: AgentOptions = field(default_factory=AgentOptions)
     system_prompt: str = ""
     """What is added to the agent's own."""
+    session_id: SessionId | None = None
+    """The session to go on with, which lies where `Agent.session_place` puts it; None: begin one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Agent(Protocol):
 
     def parse(self, line: str) -> AgentEvent | None:
         """A line of its standard output as an event; None for one that nobody needs to see."""
+        ...
+
+    def session_of(self, line: str) -> SessionId | None:
+        """The id of its session, where this line of its standard output tells it. Untrusted, and an id is all that is taken from it."""
+        ...
+
+    def session_place(self, session_id: SessionId) -> SessionPlace | None:
+        """Where it keeps this session in its sandbox. None: it cannot go on with one, and another attempt begins anew."""
         ...
 
     def verdict(self, ending: Ending) -> str | None:

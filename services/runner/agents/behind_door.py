@@ -9,10 +9,19 @@ from dataclasses import dataclass
 
 from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.events import document
 from services.runner.container import DOOR, SCRIPTS
 from services.runner.sandbox import Program
+from shared.events.ids import SessionId, is_uuid
 
 HOME = "/home/agent"
+GO_ON = (
+    "You were interrupted in the middle of this task: the machine you worked on is gone, and this is another one. The files in the current "
+    "directory are as they were at most a minute before, perhaps a little newer or older than what you last saw of them. What is gone: "
+    "processes you started, files that git ignores, files outside this directory, and your own commits. Look at what is there, and go on "
+    "with the task from where you were. Leave the result in the files; it is taken from there."
+)
+"""What an agent is told that goes on with its session: the prompt is in there."""
 TURNS_USED_UP = "turns_used_up"
 _SIGNALLED = 128
 _KILLS = (_SIGNALLED + 9, _SIGNALLED + 15)
@@ -31,8 +40,8 @@ def program(
 ) -> Program:
     """`command` with the run's door at 127.0.0.1:`port`, its token in the variable `token`, `preface` and prompt on standard input.
 
-    `file` is there only where something is added to the agent's system prompt. `preface` stands before every prompt: none must be read as
-    a command of the agent's.
+    An agent that goes on with its session is told that instead of the prompt. `file` is there only where something is added to the agent's
+    system prompt. `preface` stands before every prompt: none must be read as a command of the agent's.
     """
     if assignment.door is None:
         raise ValueError(f"{command[0]} needs a door")
@@ -41,9 +50,10 @@ def program(
     if assignment.system_prompt:
         head = _encoded(file.text)
         added = (f"{SCRIPTS}with-file", file.path, str(len(head)))
+    told = preface + notes.beside_the_preface(assignment.elsewhere) + assignment.prompt if assignment.session_id is None else GO_ON
     return Program(
         argv=(*joint, *added, *command),
-        stdin=head + _encoded(preface + notes.beside_the_preface(assignment.elsewhere) + assignment.prompt),
+        stdin=head + _encoded(told),
         environment={"HOME": HOME, **environment, token: assignment.door.token.get_secret_value()},
     )
 
@@ -66,6 +76,13 @@ def verdict(ending: Ending, results: Mapping[str, str]) -> str | None:
     if ending.exit_code in _KILLS:
         return "agent_killed"
     return upstream.failure_of(ending.spending) or "agent_exit"
+
+
+def session(line: str, event_type: str, key: str) -> SessionId | None:
+    """The session's id in an event of this type; None in every other line."""
+    said = document(line) if event_type in line else None
+    told = said.get(key) if said is not None and said.get("type") == event_type else None
+    return SessionId(told) if isinstance(told, str) and is_uuid(told) else None
 
 
 def _encoded(text: str) -> bytes:

@@ -10,7 +10,8 @@ from typing import Any, cast
 from services.runner.agents import behind_door
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.events import as_text, document, event, log_line
-from services.runner.sandbox import Program
+from services.runner.sandbox import Program, SessionPlace
+from shared.events.ids import SessionId
 from shared.events.output import AgentEvent
 
 PORT = 8080
@@ -80,6 +81,15 @@ class ClaudeCode:
             case _:
                 return None
 
+    def session_of(self, line: str) -> SessionId | None:
+        """See Agent. Each event names it; the first is the agent's own, before anything it runs could speak."""
+        return behind_door.session(line, "system", "session_id")
+
+    def session_place(self, session_id: SessionId) -> SessionPlace | None:
+        """See Agent. The directory follows from the work's."""
+        directory = f"{ENVIRONMENT['CLAUDE_CONFIG_DIR']}/projects/-workspace"
+        return SessionPlace(directory, 0, f"{session_id}.jsonl", f"{directory}/{session_id}.jsonl")
+
     def verdict(self, ending: Ending) -> str | None:
         """See Agent."""
         return behind_door.verdict(ending, _SUBTYPES)
@@ -91,6 +101,7 @@ _SUBTYPES = {"error_max_turns": "agent_max_turns", "error_max_budget_usd": "budg
 def _options(assignment: Assignment) -> tuple[str, ...]:
     chosen = assignment.options
     return (
+        *(("--resume", assignment.session_id) if assignment.session_id else ()),
         *(("--model", assignment.model) if assignment.model else ()),
         *(("--effort", chosen.effort.value) if chosen.effort else ()),
         # Not --allowedTools: where permissions are off, it keeps nothing away.

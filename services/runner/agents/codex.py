@@ -12,7 +12,8 @@ from services.runner.agents import behind_door
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.agents.events import as_text, document, event, log_line
 from services.runner.container import WORKSPACE
-from services.runner.sandbox import Program
+from services.runner.sandbox import Program, SessionPlace
+from shared.events.ids import SessionId
 from shared.events.output import AgentEvent
 
 PORT = 8081
@@ -60,10 +61,11 @@ class Codex:
         """See Agent."""
         effort = assignment.options.effort
         model = ("--model", assignment.model) if assignment.model else ()
+        going_on = ("resume", assignment.session_id) if assignment.session_id else ()
         thinking = ("-c", f'model_reasoning_effort="{effort.value}"') if effort else ()
         return behind_door.program(
             assignment,
-            ("/usr/local/bin/codex", *FLAGS, *model, *thinking, "-"),
+            ("/usr/local/bin/codex", *FLAGS, *model, *thinking, *going_on, "-"),
             port=PORT,
             token="LLM_KEY",  # noqa: S106 - a variable's name
             environment=ENVIRONMENT,
@@ -84,6 +86,16 @@ class Codex:
                 return _done(item)
             case _:
                 return _of_the_run(said)
+
+    def session_of(self, line: str) -> SessionId | None:
+        """See Agent."""
+        return behind_door.session(line, "thread.started", "thread_id")
+
+    def session_place(self, session_id: SessionId) -> SessionPlace | None:
+        """See Agent. By day and moment of its beginning, which it finds by the id alone: so any will do to put it back."""
+        directory = f"{ENVIRONMENT['CODEX_HOME']}/sessions"
+        name = f"rollout-2000-01-01T00-00-00-{session_id}.jsonl"
+        return SessionPlace(directory, 3, f"-{session_id}.jsonl", f"{directory}/2000/01/01/{name}")
 
     def verdict(self, ending: Ending) -> str | None:
         """See Agent."""

@@ -6,7 +6,8 @@ the script that reads standard input reads on in the script.
 """
 
 from services.runner.agents.adapter import Assignment, Ending
-from services.runner.sandbox import Program
+from services.runner.sandbox import Program, SessionPlace
+from shared.events.ids import SessionId
 from shared.events.output import MAX_TEXT, AgentEvent
 
 _SIGNALLED = 128
@@ -27,6 +28,14 @@ class Shell:
     def parse(self, line: str) -> AgentEvent | None:
         """See Agent."""
         return AgentEvent(kind="log", text=line[:MAX_TEXT], truncated=len(line) > MAX_TEXT)
+
+    def session_of(self, line: str) -> SessionId | None:
+        """See Agent."""
+        del line
+
+    def session_place(self, session_id: SessionId) -> SessionPlace | None:
+        """See Agent. A script cannot go on in its middle: it begins anew, on the base that it was written for."""
+        del session_id
 
     def verdict(self, ending: Ending) -> str | None:
         """See Agent."""

@@ -28,8 +28,9 @@ class OpenDoor(BaseModel):
     sealed: Base64Bytes
     base_url: Annotated[str, StringConstraints(max_length=300, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$")] | None = None
     """Where the key was stored for, when not for its vendor's own API; it was sealed with it."""
-    max_cost_usd: Annotated[float, Field(gt=0)]
-    max_answers: Annotated[int, Field(ge=1)] | None = None
+    max_cost_usd: Annotated[float, Field(ge=0)]
+    """0 where attempts before this one have used it up: nothing is let through."""
+    max_answers: Annotated[int, Field(ge=0)] | None = None
     """Of the model, for an agent that does not keep to its turns by itself."""
     place: Annotated[str, StringConstraints(pattern=PLACE)] | None = None
     """Where, if a sandbox has a place mounted already."""

@@ -61,14 +61,18 @@ class Stage:
 
     async def command(self, snapshot: Snapshot, prompt: str | None, limits: Limits = SMALL, agent: str = "shell") -> AnyEnvelope:
         """Asks for a run."""
+        asked = await self.unsent(snapshot, prompt, limits, agent)
+        await self.scheduler.publish(asked)
+        return asked
+
+    async def unsent(self, snapshot: Snapshot, prompt: str | None, limits: Limits = SMALL, agent: str = "shell") -> AnyEnvelope:
+        """What asks for a run, and is not asked yet."""
         workspace = await BlobStore(self.git).put_file(BlobClass.WORKSPACE, snapshot.tar)
         run_id = RunId(ids.fresh())
         if prompt is not None:
             self.prompts[run_id] = prompt
         payload = commands.RunnerStart(run_id=run_id, agent=agent, limits=limits, base_sha=snapshot.base_sha, workspace=workspace)
-        asked = envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
-        await self.scheduler.publish(asked)
-        return asked
+        return envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
 
     async def again(self, command: AnyEnvelope) -> None:
         """The same command as a message of its own, as after a replay."""
@@ -162,6 +166,8 @@ async def in_process(
     retry_delays_seconds: tuple[float, ...] = (1, 5, 30, 120),
     store_wait_seconds: float = 240,
     health: HealthSettings | None = None,
+    grace_seconds: float | None = None,
+    checkpoint_turn_seconds: float = 0.5,
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -170,12 +176,14 @@ async def in_process(
         deployment=stage.deployment,
         slots=2,
         lease_ttl_seconds=lease_seconds,
-        images={"shell": image},
+        images={"shell": image, "diary": image},
+        checkpoint_turn_seconds=checkpoint_turn_seconds,
         max_output_mib=max_output_mib,
         docker_host=docker_host,
         store_wait_seconds=store_wait_seconds,
     )
-    bus = stage.server.settings("runner").model_copy(update={"retry_delays_seconds": retry_delays_seconds})
+    changes: dict[str, Any] = {"retry_delays_seconds": retry_delays_seconds}
+    bus = stage.server.settings("runner").model_copy(update=changes | ({} if grace_seconds is None else {"grace_seconds": grace_seconds}))
     async with runner(settings, bus, health or HealthSettings()):
         yield
 

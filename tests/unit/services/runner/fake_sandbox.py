@@ -7,8 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.runner import container
-from services.runner.errors import CheckoutFailed, ImageMissing, SandboxGone, SandboxUnavailable
-from services.runner.sandbox import Condition, Elsewhere, Harvest, Leftover, OnOutput, Program, Sandbox, SandboxSpec, Stream
+from services.runner.errors import CheckoutFailed, CheckpointRefused, ImageMissing, SandboxGone, SandboxUnavailable
+from services.runner.sandbox import (
+    Condition,
+    Elsewhere,
+    Growth,
+    Harvest,
+    Leftover,
+    OnOutput,
+    Point,
+    Program,
+    Sandbox,
+    SandboxSpec,
+    Snapshot,
+    Stream,
+    Taken,
+)
 from shared.events.ids import GitSha
 
 KILLED = 137
@@ -79,6 +93,7 @@ class FakeSandbox:
         self._base_sha = base_sha
         self._files: dict[str, str] = {}
         self._base: dict[str, str] = {}
+        self._home: dict[str, str] = {}
         self._stopped = asyncio.Event()
         self._gone = False
 
@@ -89,6 +104,36 @@ class FakeSandbox:
         self._base = {"readme.md": "hello"}
         self._files = dict(self._base)
         return Elsewhere()
+
+    async def resume(self, base_sha: GitSha, point: Point, session_path: str) -> None:
+        self._must_live()
+        assert base_sha == self._base_sha
+        if point.packs:
+            packed = await asyncio.to_thread(point.packs[-1].read_bytes)
+            if not packed.startswith(b"PACK"):
+                raise CheckpointRefused("no pack")
+            self._files = json.loads(packed.removeprefix(b"PACK"))
+        if self._tree() != point.tree_sha:
+            raise CheckpointRefused("another tree")
+        self._home[session_path] = (await asyncio.to_thread(point.session.read_text)).removesuffix("\n")
+
+    async def checkpoint(self, snapshot: Snapshot, room: Path) -> Taken:
+        self._must_live()
+        place = snapshot.session
+        found = [text for name, text in self._home.items() if name.startswith(place.directory) and name.endswith(place.suffix)]
+        if not found or len(found[0]) >= snapshot.max_session_bytes:
+            raise CheckpointRefused("no session")
+        session, pack = room / "session", room / "pack"
+        await asyncio.to_thread(session.write_text, found[0] + "\n")
+        if self._tree() == snapshot.last:
+            return Taken(session, self._tree(), Growth.SAME, pack)
+        if self._files == self._base:
+            return Taken(session, self._tree(), Growth.BASE, pack)
+        await asyncio.to_thread(pack.write_bytes, b"PACK" + json.dumps(self._files).encode())
+        return Taken(session, self._tree(), Growth.WHOLE, pack)
+
+    def _tree(self) -> GitSha:
+        return hashlib.sha1(json.dumps(sorted(self._files.items())).encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, program: Program, on_output: OnOutput) -> int:
         self._must_live()
@@ -108,6 +153,8 @@ class FakeSandbox:
             await on_output(Stream.STDOUT, text.encode() + b"\n")
         elif name == "/dev/stderr":
             await on_output(Stream.STDERR, text.encode() + b"\n")
+        elif name.startswith("/"):
+            self._home[name] = text
         else:
             self._files[name] = text
 
@@ -125,8 +172,7 @@ class FakeSandbox:
         changed = self._files != self._base
         if changed:
             await asyncio.to_thread(pack.write_bytes, b"PACK" + json.dumps(self._files).encode())
-        digest = hashlib.sha1(json.dumps(sorted(self._files.items())).encode(), usedforsecurity=False)
-        return Harvest(digest.hexdigest(), pack if changed else None)
+        return Harvest(self._tree(), pack if changed else None)
 
     async def kill(self) -> None:
         self._gone = True

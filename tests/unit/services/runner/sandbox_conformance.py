@@ -7,12 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from services.runner.errors import CheckoutFailed, ImageMissing, SandboxGone, SandboxUnavailable
-from services.runner.sandbox import Prepared, Program, Sandbox, SandboxFactory, SandboxSpec, Stream
+from services.runner.errors import CheckoutFailed, CheckpointRefused, ImageMissing, SandboxGone, SandboxUnavailable
+from services.runner.sandbox import (
+    Growth,
+    Point,
+    Prepared,
+    Program,
+    Sandbox,
+    SandboxFactory,
+    SandboxSpec,
+    SessionPlace,
+    Snapshot,
+    Stream,
+)
 from services.runner.warm import Kind
-from shared.events.ids import GitSha
+from shared.events.ids import GitSha, SessionId
 
 BASH = ("/bin/bash", "-euo", "pipefail", "-s")
+
+
+SESSION = SessionId("0c0f3c1e-3a5b-4c56-9d6e-0a4be1b1d0f3")
+PLACE = SessionPlace("/home/agent", 0, f"{SESSION}.jsonl", f"/home/agent/{SESSION}.jsonl")
+
+
+def moved(directory: Path, name: str) -> Path:
+    """A room of its own below."""
+    room = directory / name
+    room.mkdir()
+    return room
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,50 @@ class SandboxConformance:
         sandbox = await site.sandboxes.create(site.spec)
         with pytest.raises(CheckoutFailed):
             await sandbox.load(site.workspace, "0123456789" * 4)
+
+    async def test_a_checkpoint_goes_on_in_another_sandbox(self, site: Site, tmp_path: Path) -> None:
+        first = await site.sandboxes.create(site.spec)
+        await first.load(site.workspace, site.base_sha)
+        await ran(first, f"echo said > {PLACE.path}\necho new > file")
+        taken = await first.checkpoint(Snapshot(site.base_sha, PLACE, 1_000), tmp_path)
+        assert (taken.growth, taken.session.read_bytes()) == (Growth.WHOLE, b"said\n")
+        again = await first.checkpoint(Snapshot(site.base_sha, PLACE, 1_000, taken.tree_sha, taken.tree_sha), moved(tmp_path, "again"))
+        assert (again.growth, again.tree_sha) == (Growth.SAME, taken.tree_sha)
+        await first.stop_agent()
+        made = await first.harvest(site.base_sha, tmp_path / "made")
+        await first.kill()
+
+        second = await site.sandboxes.create(site.spec)
+        await second.load(site.workspace, site.base_sha)
+        await second.resume(site.base_sha, Point(SESSION, taken.session, taken.tree_sha, (taken.pack,)), PLACE.path)
+        put_back = await second.checkpoint(Snapshot(site.base_sha, PLACE, 1_000, taken.tree_sha), moved(tmp_path, "back"))
+        assert (put_back.growth, put_back.session.read_bytes()) == (Growth.SAME, b"said\n")
+        await second.stop_agent()
+        assert (await second.harvest(site.base_sha, tmp_path / "made again")).tree_sha == made.tree_sha
+
+    async def test_untouched_work_is_a_checkpoint_without_a_pack(self, site: Site, tmp_path: Path) -> None:
+        sandbox = await site.sandboxes.create(site.spec)
+        await sandbox.load(site.workspace, site.base_sha)
+        await ran(sandbox, f"echo said > {PLACE.path}")
+        assert (await sandbox.checkpoint(Snapshot(site.base_sha, PLACE, 1_000), tmp_path)).growth is Growth.BASE
+
+    async def test_no_session_and_too_long_a_session_are_no_checkpoint(self, site: Site, tmp_path: Path) -> None:
+        sandbox = await site.sandboxes.create(site.spec)
+        await sandbox.load(site.workspace, site.base_sha)
+        with pytest.raises(CheckpointRefused):
+            await sandbox.checkpoint(Snapshot(site.base_sha, PLACE, 1_000), tmp_path)
+        await ran(sandbox, f"echo said > {PLACE.path}")
+        with pytest.raises(CheckpointRefused):
+            await sandbox.checkpoint(Snapshot(site.base_sha, PLACE, 4), tmp_path)
+
+    async def test_what_is_no_checkpoint_is_not_gone_on_from(self, site: Site, tmp_path: Path) -> None:
+        sandbox = await site.sandboxes.create(site.spec)
+        await sandbox.load(site.workspace, site.base_sha)
+        session, pack = tmp_path / "s", tmp_path / "p"
+        session.write_bytes(b"{}\n")
+        pack.write_bytes(b"no pack")
+        with pytest.raises(CheckpointRefused):
+            await sandbox.resume(site.base_sha, Point(SESSION, session, "0" * 40, (pack,)), PLACE.path)
 
     async def test_stopping_ends_the_agent_and_the_work_stays(self, site: Site, tmp_path: Path) -> None:
         sandbox = await site.sandboxes.create(site.spec)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from services.runner.doors import Door, Spending
 from services.runner.errors import UnknownAgent
 from services.runner.sandbox import Elsewhere, Program
 from shared.events import failures, ids
-from shared.events.ids import RunId
+from shared.events.ids import RunId, SessionId
 from shared.events.output import MAX_TEXT, AgentEvent
 from shared.events.values import Limits
 
@@ -47,3 +48,45 @@ def test_agents_are_found_by_name() -> None:
     assert registry.agent("shell").name == "shell"
     with pytest.raises(UnknownAgent):
         registry.agent("nobody")
+
+
+SESSION = SessionId(ids.fresh())
+TOLD = {
+    "claude-code": f'{{"type": "system", "subtype": "init", "session_id": "{SESSION}"}}',
+    "codex": f'{{"type": "thread.started", "thread_id": "{SESSION}"}}',
+}
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_a_session_is_gone_on_with_by_its_id_and_without_the_prompt(name: str) -> None:
+    agent = registry.agent(name)
+    door = Door(Path("/run/x"), "model.sock", SecretStr("worthless"))
+    begun = Assignment(RunId(ids.fresh()), "the prompt", None, Limits(), door)
+    assert SESSION not in agent.program(begun).argv
+    on = agent.program(replace(begun, session_id=agent.session_of(TOLD[name])))
+    assert on.argv[on.argv.index(SESSION) - 1] in {"--resume", "resume"}
+    assert b"the prompt" not in on.stdin
+    assert on.stdin.startswith(b"You were interrupted")
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+@pytest.mark.parametrize("told", ["", "../../../etc/passwd", "--help", "x" * 36, f"{SESSION}/..", SESSION.upper(), None, 7, []])
+def test_a_session_is_nothing_but_an_id(name: str, told: object) -> None:
+    line = TOLD[name].replace(json.dumps(str(SESSION)), json.dumps(told))
+    assert registry.agent(name).session_of(line) is None
+    assert registry.agent(name).session_of(line[:-1]) is None
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_a_session_lies_in_the_agents_own_directory(name: str) -> None:
+    place = registry.agent(name).session_place(SESSION)
+    assert place is not None
+    assert place.path.startswith(f"{place.directory}/")
+    assert place.path.endswith(place.suffix)
+    assert place.path[len(place.directory) + 1 :].count("/") == place.depth
+    assert ".." not in place.path
+
+
+def test_a_script_does_not_go_on_in_its_middle() -> None:
+    assert Shell().session_of(TOLD["codex"]) is None
+    assert Shell().session_place(SESSION) is None

@@ -8,17 +8,19 @@ from pydantic import SecretStr
 
 from services.runner.agents.adapter import Assignment, Ending
 from services.runner.attempt import Attempt, Made, Order
+from services.runner.checkpointing import Pace
 from services.runner.doors import Door, DoorRequest, NullEgress, Spending
 from services.runner.egress_client import EgressUnreachable
 from services.runner.recorder import Recorder
-from services.runner.sandbox import Program, SandboxSpec
-from services.runner.stopping import Stop
+from services.runner.sandbox import Program, SandboxSpec, SessionPlace
+from services.runner.stopping import Leaving, Stop
 from services.runner.warm import Pool
 from shared.events import ids
-from shared.events.ids import OwnerId, RunId, TaskId
+from shared.events.ids import OwnerId, RunId, SessionId, TaskId
 from shared.events.output import AgentEvent
 from shared.events.values import Limits
 from tests.unit.services.runner.fake_sandbox import FakeSandboxes
+from tests.unit.services.runner.test_checkpointing import Kept
 
 BASE = "0123456789" * 4
 IMAGE = "async-code/says-so:current"
@@ -36,6 +38,12 @@ class SaysSo:
 
     def parse(self, line: str) -> AgentEvent | None:
         return AgentEvent(kind="log", text=line)
+
+    def session_of(self, line: str) -> SessionId | None:
+        del line
+
+    def session_place(self, session_id: SessionId) -> SessionPlace | None:
+        del session_id
 
     def verdict(self, ending: Ending) -> str | None:
         return None if ending.exit_code == 0 else "agent_exit"
@@ -87,6 +95,10 @@ async def made(recorder: Recorder, room: Path, doors: Doors, script: str = "echo
         base_sha=BASE,
         workspace=room / "workspace.tar",
         pack=room / "pack",
+        room=room,
+        keeper=Kept(),
+        pace=Pace(10, 60),
+        leaving=Leaving(),
     )
 
     async def started(image_digest: str) -> None:

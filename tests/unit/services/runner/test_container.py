@@ -24,7 +24,7 @@ LABELS = container.labels(SPEC, "team", "runner-1")
 
 
 def test_the_whole_request() -> None:
-    disks = 512 * MIB + 128 * MIB + 128 * MIB + (20 + 100 + 64) * MIB
+    disks = 512 * MIB + 3 * 128 * MIB + (20 + 100 + 64) * MIB
     assert container.create_request(SPEC, "sha256:abc", LABELS, "{}", "runc") == {
         "Image": "sha256:abc",
         "User": "10002:10002",
@@ -66,6 +66,7 @@ def test_the_whole_request() -> None:
                 "/workspace": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={512 * MIB}",
                 "/home/agent": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={128 * MIB}",
                 "/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={128 * MIB}",  # noqa: S108 - the sandbox's
+                "/checkpoint": f"rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001,size={128 * MIB}",
                 "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB}",
             },
             "Mounts": [],

@@ -1,0 +1,48 @@
+"""A process in a container: what is asked for, what has begun, and how it is fed and waited for."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from services.runner.docker_stream import ProcessStream
+from services.runner.errors import SandboxUnavailable
+
+
+@dataclass(frozen=True)
+class Exec:
+    """A process to start in a container: as whom, where, with what."""
+
+    user: str
+    argv: tuple[str, ...]
+    directory: str = "/"
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
+class Begun:
+    """A process of a container, and its input and output."""
+
+    exec_id: str
+    stream: ProcessStream
+
+
+async def no_input(stream: ProcessStream) -> None:
+    """Nothing is given to it."""
+    stream.end_input()
+
+
+async def fed(feed: Callable[[ProcessStream], Awaitable[None]], stream: ProcessStream) -> None:
+    """A program may end without reading its input."""
+    with contextlib.suppress(ConnectionError):
+        await feed(stream)
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float) -> AsyncGenerator[None]:
+    """Raises SandboxUnavailable where what is inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise SandboxUnavailable(f"a step in the sandbox took over {seconds} s") from error
