@@ -28,6 +28,8 @@ _THREADS = 32
 """Of their own: an engine that hangs must not hold up the files of other runs."""
 _REMOVAL_SECONDS = 20
 _CONFLICT = 409
+_BEING_REMOVED = "dead or marked for removal"
+"""Then it answers 409, and a moment later 404."""
 _TOLD_LINES = 1_000
 
 
@@ -51,7 +53,8 @@ class DockerEngine:
         except NotFound as error:
             raise SandboxGone(str(error)) from error
         except APIError as error:
-            raise SandboxUnavailable(str(error)) from error
+            gone = error.status_code == _CONFLICT and _BEING_REMOVED in str(error)
+            raise (SandboxGone if gone else SandboxUnavailable)(str(error)) from error
         except (DockerException, requests.RequestException) as error:
             raise EngineUnreachable(f"no Docker engine at {self._url}") from error
 
