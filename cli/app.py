@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import account, credential, failing, operator, project, task, trail
+from cli import account, agent, credential, failing, operator, project, task, trail
 from cli.demo import command as demo
 from cli.exits import Exit
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 operator.add_to(app)
-for flat in (account.app, demo.app):
+for flat in (account.app, agent.app, demo.app):
     app.registered_commands += flat.registered_commands
 app.add_typer(project.projects, name="project")
 app.add_typer(project.repositories, name="repository")

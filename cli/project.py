@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli import printing
+from cli import agent, printing
 from cli.client import Json
 from cli.context import JsonFlag, current, machine, named
 from cli.examples import examples
@@ -104,6 +104,11 @@ def _usd(given: str) -> float | None:
         return None if given == "none" else float(given)
     except ValueError as error:
         raise CliError(f"{given!r} is no amount.", "As: ./async-code project budget web 50", Exit.USAGE) from error
+
+
+projects.command("agent", epilog=examples("project agent web claude-code --effort high", "project agent web codex --model gpt-5.5"))(
+    agent.set_defaults
+)
 
 
 @repositories.command(

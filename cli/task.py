@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import agent as agent_options
 from cli import change, decisions, printing, views, watching
+from cli.agent import EffortOption, SystemPromptOption, ToolsOption, TurnsOption
 from cli.client import Client, Json
 from cli.context import JsonFlag, TaskArgument, current, machine, named, task_id
 from cli.examples import examples
@@ -29,6 +31,7 @@ MAX_PROMPT_CHARS = 1_000_000
     epilog=examples(
         'task create -p web "Fix the flaky login test" --watch',
         'task create -p web --agent claude-code --limit max_cost_usd=2 --title "Login test" - < prompt.md',
+        "task create -p web --effort high --max-turns 30 --allow-tools Read,Edit --append-system-prompt-file rules.md - < prompt.md",
         "task create -p web -a shell - < codemod.sh",
     )
 )
@@ -36,7 +39,11 @@ def create(
     prompt: Annotated[str, typer.Argument(help="What to do; `-` reads it from standard input.")],
     project: Annotated[str, typer.Option("--project", "-p", help="The project's name or id.")],
     agent: Annotated[str, typer.Option("--agent", "-a", help="`claude-code`, `codex` or `shell` (runs a script).")] = "claude-code",
-    model: Annotated[str | None, typer.Option(help="The model; the agent's default without it.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model; the project's or the agent's own without it.")] = None,
+    effort: EffortOption = None,
+    max_turns: TurnsOption = None,
+    append_system_prompt_file: SystemPromptOption = None,
+    allow_tools: ToolsOption = None,
     title: Annotated[str | None, typer.Option(help="The prompt's first line without it.")] = None,
     repository: Annotated[
         str | None, typer.Option("--repository", "-r", help="Its address or id, where the project has more than one.")
@@ -53,8 +60,9 @@ def create(
     body = {"project_id": owner["id"], "prompt": text, "agent": agent, "model": model, "title": title, "base_ref": base}
     if repository is not None:
         body["repository_id"] = _repository(client, owner, repository)
-    if limit:
-        body["limits"] = dict(map(_limit, limit))
+    limits = dict(map(_limit, limit or [])) | ({} if max_turns is None else {"max_turns": max_turns})
+    options = agent_options.options(effort, append_system_prompt_file, allow_tools)
+    body |= ({"limits": limits} if limits else {}) | ({"agent_options": options} if options else {})
     made = client.post_once("/v1/tasks", {name: value for name, value in body.items() if value is not None})
     if machine(json_flag):
         printing.documents([made])

@@ -45,10 +45,10 @@ class Answers:
     async def run_input(self, question: AskRunInput) -> RunInput:
         """What the agent is told."""
         async with self._about(question) as (connection, _reopened):
-            prompt = await queries.prompt(connection, question.owner, question.task_id)
-        if prompt is None:
+            told = await queries.told(connection, question.owner, question.task_id)
+        if told is None:
             raise Refused("not_found")
-        return RunInput(prompt=prompt)
+        return RunInput(prompt=told.prompt, system_prompt=told.system_prompt or "")
 
     async def workspace_source(self, question: AskWorkspaceSource) -> WorkspaceSource:
         """Where the base comes from."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from services.gateway.parts import CallerOf, PartsOf
 from services.gateway.text import Resource
 from shared.events.ids import OwnerId
+from shared.events.values import Effort
 
 router = APIRouter(tags=["general"])
 
@@ -43,6 +44,9 @@ class AgentInfo(Resource):
     name: str
     vendor: Annotated[str | None, Field(description="Whose model key it needs; null: none.")]
     models: list[str]
+    options: Annotated[list[str], Field(description="The options it knows; any other is refused.")]
+    efforts: Annotated[list[Effort], Field(description="What `effort` can be.")]
+    tools: Annotated[list[str], Field(description="What `allowed_tools` can name.")]
 
 
 class Agents(Resource):
@@ -72,4 +76,16 @@ async def me(caller: CallerOf) -> Me:
 @router.get("/v1/agents")
 async def agents(parts: PartsOf, _caller: CallerOf) -> Agents:
     """The agents a task can name."""
-    return Agents(items=[AgentInfo(name=agent.name, vendor=agent.vendor, models=list(agent.models)) for agent in parts.settings.agents])
+    return Agents(
+        items=[
+            AgentInfo(
+                name=agent.name,
+                vendor=agent.vendor,
+                models=list(agent.models),
+                options=list(agent.options),
+                efforts=list(agent.efforts),
+                tools=list(agent.tools),
+            )
+            for agent in parts.settings.agents
+        ]
+    )

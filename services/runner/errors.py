@@ -27,6 +27,12 @@ class UnknownAgent(RunFailure):
     CODE = "unknown_agent"
 
 
+class UnknownOption(RunFailure):
+    """The agent does not know what it is asked for: it would do the task as if nobody had asked."""
+
+    CODE = "unknown_option"
+
+
 class CredentialMissing(RunFailure):
     """The agent needs a model, and the task names no key."""
 

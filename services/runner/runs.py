@@ -152,6 +152,7 @@ class Run:
         told = await self._input()
         found = await checkpoints.find(self._with.bus, self._with.blobs, self._envelope, self._room, self._max_result_bytes)
         order = self._order(agent, told, found)
+        registry.check(agent, order.assignment)
         await self._fetch(order.workspace)
         transcript = self._room / "transcript.jsonl"
         settings = self._with.settings

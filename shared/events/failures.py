@@ -109,6 +109,12 @@ _CATALOGUE: dict[str, tuple[FailureClass, str, str, bool]] = {
         "Try again; the operator finds the cause in the runner's log.",
         True,
     ),
+    "unknown_option": (
+        _F.SETUP_FAILED,
+        "The agent does not know an option of this task.",
+        "Leave it out, or choose an agent that lists it.",
+        False,
+    ),
     "unknown_agent": (_F.SETUP_FAILED, "No agent of this name is installed.", "Choose one of the agents the deployment lists.", False),
     "checkout_failed": (
         _F.SETUP_FAILED,

@@ -4,15 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
-from services.gateway.errors import NotFound
+from services.gateway import agent_options, agents
+from services.gateway.agent_options import AgentDefaults
+from services.gateway.errors import NotFound, invalid
 from services.gateway.identity import claims
 from services.gateway.paging import Page, Window, window
-from services.gateway.parts import CallerOf, PartsOf
+from services.gateway.parts import CallerOf, Parts, PartsOf
 from services.gateway.projects import queries
 from services.gateway.projects.schemas import NewProject, Project, ProjectChange
 from shared.events import envelope, ids
 from shared.events.facts import ProjectChanged, ProjectCreated
 from shared.events.ids import ProjectId
+from shared.events.values import AgentName
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -20,6 +23,8 @@ router = APIRouter(prefix="/v1/projects", tags=["projects"])
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create(parts: PartsOf, caller: CallerOf, new: NewProject, response: Response) -> Project:
     """Make a project."""
+    for agent, defaults in new.agent_defaults.items():
+        _check(parts, agent, defaults, f"body.agent_defaults.{agent}")
     project_id = ProjectId(ids.fresh())
     async with parts.database.transaction(claims(caller.owner)) as connection:
         project = await queries.insert(connection, caller.owner, project_id, new)
@@ -59,3 +64,21 @@ async def change(parts: PartsOf, caller: CallerOf, project_id: ProjectId, wanted
     if project is None:
         raise NotFound
     return project
+
+
+@router.put("/{project_id}/agent-defaults/{agent}")
+async def set_agent_defaults(parts: PartsOf, caller: CallerOf, project_id: ProjectId, agent: AgentName, defaults: AgentDefaults) -> Project:
+    """How an agent works in this project where a task does not say; what was said for it before is replaced."""
+    _check(parts, agent, defaults, "body")
+    async with parts.database.transaction(claims(caller.owner)) as connection:
+        project = await queries.set_agent_defaults(connection, caller.owner, project_id, agent, defaults)
+    if project is None:
+        raise NotFound
+    return project
+
+
+def _check(parts: Parts, name: AgentName, defaults: AgentDefaults, where: str) -> None:
+    agent_options.check(defaults, agents.named(parts.settings.agents, name, where), where)
+    ceiling = parts.settings.max_limits.max_turns
+    if defaults.max_turns is not None and defaults.max_turns > ceiling:
+        raise invalid(f"{where}.max_turns", "over_ceiling", f"must be at most {ceiling} here")

@@ -1,28 +1,33 @@
 """The SQL of projects. Each statement names the owner; row-level security would hold without that."""
 
+import json
+from typing import Any
+
 from asyncpg import Record
 
+from services.gateway.agent_options import AgentDefaults
 from services.gateway.paging import Window
 from services.gateway.projects.schemas import NewProject, Project
 from services.gateway.rows import uuid
 from shared.events.ids import OwnerId, ProjectId
-from shared.events.values import Ecosystem, PublishPolicy
+from shared.events.values import AgentName, Ecosystem, PublishPolicy
 from shared.store.database import Connection
 
-_COLUMNS = "id, name, publish_policy, protected_paths, allow_packages, created_at"
+_COLUMNS = "id, name, publish_policy, protected_paths, allow_packages, agent_defaults, created_at"
 
 
 async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, new: NewProject) -> Project:
     """Store a project."""
     row = await connection.fetchrow(
-        f"""insert into gateway.projects (id, owner, name, publish_policy, protected_paths, allow_packages)
-            values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",  # noqa: S608 - constants
+        f"""insert into gateway.projects (id, owner, name, publish_policy, protected_paths, allow_packages, agent_defaults)
+            values ($1, $2, $3, $4, $5, $6, $7::jsonb) returning {_COLUMNS}""",  # noqa: S608 - constants
         uuid(project_id),
         uuid(owner),
         new.name,
         new.publish_policy,
         list(new.protected_paths),
         list(new.allow_packages),
+        json.dumps({agent: _document(defaults) for agent, defaults in new.agent_defaults.items()}),
     )
     assert row is not None  # noqa: S101 - an insert returns its row
     return _project(row)
@@ -59,6 +64,24 @@ async def page(connection: Connection, owner: OwnerId, window: Window) -> list[P
     return [_project(row) for row in rows]
 
 
+async def set_agent_defaults(
+    connection: Connection, owner: OwnerId, project_id: ProjectId, agent: AgentName, defaults: AgentDefaults
+) -> Project | None:
+    """Store how an agent works in the project where a task does not say; gives the project, None where it is not the owner's."""
+    row = await connection.fetchrow(
+        f"""update gateway.projects set agent_defaults = agent_defaults || $3::jsonb where owner = $1 and id = $2
+            returning {_COLUMNS}""",  # noqa: S608 - constants
+        uuid(owner),
+        uuid(project_id),
+        json.dumps({agent: _document(defaults)}),
+    )
+    return None if row is None else _project(row)
+
+
+def _document(defaults: AgentDefaults) -> dict[str, Any]:
+    return defaults.model_dump(mode="json", exclude_none=True)
+
+
 def _project(row: Record) -> Project:
     return Project(
         id=ProjectId(str(row["id"])),
@@ -66,5 +89,9 @@ def _project(row: Record) -> Project:
         publish_policy=PublishPolicy(row["publish_policy"]),
         protected_paths=row["protected_paths"],
         allow_packages=[Ecosystem(name) for name in row["allow_packages"]],
+        # An older row may hold what this version does not know.
+        agent_defaults={
+            agent: AgentDefaults.model_validate(defaults, extra="ignore") for agent, defaults in json.loads(row["agent_defaults"]).items()
+        },
         created_at=row["created_at"],
     )

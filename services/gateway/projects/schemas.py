@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from services.gateway.agent_options import AgentDefaults
 from services.gateway.text import Line, Request, Resource
 from shared.events.ids import ProjectId
-from shared.events.values import Ecosystem, PublishPolicy
+from shared.events.values import AgentName, Ecosystem, PublishPolicy
 
 PathPattern = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -35,6 +36,10 @@ class NewProject(Request):
         tuple[PathPattern, ...], Field(max_length=100, description="Changes to these wait for approval, beside what CI executes.")
     ] = ()
     allow_packages: Allowed = ()
+    agent_defaults: Annotated[
+        dict[AgentName, AgentDefaults],
+        Field(default_factory=dict, max_length=16, description="By agent: how it works here where a task does not say."),
+    ]
 
 
 class ProjectChange(Request):
@@ -51,4 +56,5 @@ class Project(Resource):
     publish_policy: PublishPolicy
     protected_paths: list[str]
     allow_packages: list[Ecosystem]
+    agent_defaults: dict[AgentName, AgentDefaults]
     created_at: datetime

@@ -59,9 +59,9 @@ async def get(parts: PartsOf, caller: CallerOf, task_id: TaskId) -> TaskDetail:
         stored = await queries.get(connection, caller.owner, task_id)
         if stored is None:
             raise NotFound
-        prompt = await queries.prompt(connection, caller.owner, task_id)
+        told = await queries.told(connection, caller.owner, task_id)
     now = await fresh(parts.bus.read, caller.owner, stored)
-    return TaskDetail(**dict(now.task), prompt=prompt)
+    return TaskDetail(**dict(now.task), prompt=told and told.prompt, append_system_prompt=told and told.system_prompt)
 
 
 @router.post("/{task_id}/cancel", status_code=status.HTTP_202_ACCEPTED)

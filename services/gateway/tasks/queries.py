@@ -12,10 +12,10 @@ from services.gateway.rows import uuid
 from services.gateway.tasks.schemas import Task
 from services.gateway.tasks.view import Progress, View
 from shared.events.ids import OwnerId, ProjectId, RepositoryId, TaskId
-from shared.events.values import AgentName, CredentialRef, Limits, ModelName, TaskState
+from shared.events.values import AgentName, AgentOptions, CredentialRef, Limits, ModelName, TaskState
 from shared.store.database import Connection
 
-_COLUMNS: Final = """id, project_id, repository_id, title, agent, model, base_ref, branch, limits,
+_COLUMNS: Final = """id, project_id, repository_id, title, agent, model, base_ref, branch, agent_options, limits,
     state, evt_first, evt_sequence, view, created_at, updated_at"""
 
 
@@ -32,9 +32,11 @@ class Insertion:
     title: str
     branch: str
     base_ref: str | None
+    agent_options: AgentOptions
     limits: Limits
     credentials: tuple[CredentialRef, ...]
     prompt: str
+    system_prompt: str | None
     salt: bytes
 
 
@@ -50,10 +52,11 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
     """Store a task with its prompt and what it may open, in one statement."""
     row = await connection.fetchrow(
         f"""with task as (
-                insert into gateway.tasks (id, owner, project_id, repository_id, agent, model, title, branch, base_ref, limits)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb) returning *
+                insert into gateway.tasks
+                    (id, owner, project_id, repository_id, agent, model, title, branch, base_ref, limits, agent_options)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $16::jsonb) returning *
             ), prompt as (
-                insert into gateway.prompts (task_id, owner, prompt, salt) values ($1, $2, $11, $12)
+                insert into gateway.prompts (task_id, owner, prompt, salt, system_prompt) values ($1, $2, $11, $12, $17)
             ), named as (
                 insert into gateway.task_credentials (owner, task_id, credential_id, version, purpose)
                 select $2, $1, * from unnest($13::uuid[], $14::integer[], $15::text[])
@@ -74,6 +77,8 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
         [uuid(credential.credential_id) for credential in new.credentials],
         [credential.version for credential in new.credentials],
         [credential.purpose for credential in new.credentials],
+        new.agent_options.model_dump_json(exclude_defaults=True),
+        new.system_prompt,
     )
     assert row is not None  # noqa: S101 - an insert returns its row
     return _stored(row)
@@ -134,9 +139,20 @@ async def name_credential(connection: Connection, owner: OwnerId, task_id: TaskI
     )
 
 
-async def prompt(connection: Connection, owner: OwnerId | str, task_id: TaskId | str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person wrote for the agent."""
+
+    prompt: str
+    system_prompt: str | None
+
+
+async def told(connection: Connection, owner: OwnerId | str, task_id: TaskId | str) -> Told | None:
     """What was asked for, where it was not erased."""
-    return await connection.fetchval("select prompt from gateway.prompts where owner = $1 and task_id = $2", uuid(owner), uuid(task_id))
+    row = await connection.fetchrow(
+        "select prompt, system_prompt from gateway.prompts where owner = $1 and task_id = $2", uuid(owner), uuid(task_id)
+    )
+    return None if row is None else Told(row["prompt"], row["system_prompt"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +222,7 @@ def _stored(row: Record) -> Stored:
         model=row["model"],
         base_ref=row["base_ref"],
         branch=row["branch"],
+        agent_options=AgentOptions.model_validate_json(row["agent_options"], extra="ignore"),
         limits=Limits.model_validate_json(row["limits"], extra="ignore"),
         state=progress.state,
         run_ids=list(view.run_ids),

@@ -6,9 +6,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from services.gateway.agent_options import AgentOptions
 from services.gateway.repositories.refs import RefName
 from services.gateway.tasks.view import BudgetWait, Change
 from services.gateway.text import Line, Request, Resource, storable
+from shared.events import values
 from shared.events.failures import Failure
 from shared.events.ids import CredentialId, GitSha, ProjectId, RepositoryId, RunId, TaskId
 from shared.events.output import OutputLine
@@ -37,6 +39,7 @@ class NewTask(Request):
     agent: AgentName
     model: ModelName | None = None
     title: Annotated[Line | None, Field(description="Default: the prompt's first line.")] = None
+    agent_options: AgentOptions = AgentOptions()
     limits: Limits = Limits()
     max_cost_usd: Annotated[
         float | None, Field(gt=0, le=1_000_000, description="What all its runs together may cost. Default: `limits.max_cost_usd`.")
@@ -93,6 +96,7 @@ class Task(Resource):
     model: ModelName | None
     base_ref: str | None
     branch: str
+    agent_options: Annotated[values.AgentOptions, Field(description="As the task asked for, or the project said.")] = values.AgentOptions()
     limits: Limits
     state: TaskState
     outcome: Outcome | None
@@ -121,6 +125,7 @@ class TaskDetail(Task):
     """A task with what was asked for."""
 
     prompt: Annotated[str | None, Field(description="Null where it was erased.")]
+    append_system_prompt: Annotated[str | None, Field(description="What was added to the agent's system prompt; null: nothing.")]
 
 
 class Messages(Resource):

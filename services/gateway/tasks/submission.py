@@ -7,7 +7,8 @@ import hashlib
 import secrets
 from typing import Final
 
-from services.gateway import ceilings
+from services.gateway import agent_options, agents, ceilings
+from services.gateway.agent_options import AgentDefaults
 from services.gateway.agents import Agent
 from services.gateway.branches import branch
 from services.gateway.credentials import queries as credentials
@@ -45,10 +46,12 @@ def digest(salt: bytes, prompt: str) -> str:
 async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewTask) -> Task:
     """Store a task and the command that submits it."""
     ceilings.check(new.limits, parts.settings.max_limits)
-    agent = _agent(parts, new)
+    agent = agents.named(parts.settings.agents, new.agent, "body.agent")
+    agent_options.check(new.agent_options, agent, "body.agent_options")
     project = await projects.get(connection, owner, new.project_id)
     if project is None:
         raise _not_found("body.project_id", "There is no such project, or it is not yours.")
+    new = _with_defaults(new, project.agent_defaults.get(new.agent, AgentDefaults()))
     repository = await _repository(connection, owner, new)
     chosen = await _credentials(connection, owner, new, repository, agent)
     task_id = TaskId(ids.fresh())
@@ -63,9 +66,11 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         title=title,
         branch=branch(task_id, title),
         base_ref=new.base_ref or repository.default_base_ref,
+        agent_options=new.agent_options.travelling,
         limits=new.limits,
         credentials=chosen,
         prompt=new.prompt,
+        system_prompt=new.agent_options.append_system_prompt,
         salt=secrets.token_bytes(SALT_BYTES),
     )
     command = SchedulerSubmit(
@@ -73,23 +78,27 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         repository_id=repository.id,
         agent=new.agent,
         model=new.model,
+        agent_options=insertion.agent_options,
         limits=new.limits,
         publish_policy=project.publish_policy,
         max_cost_usd=new.max_cost_usd,
         credentials=chosen,
         prompt_digest=digest(insertion.salt, new.prompt),
         packages=tuple(project.allow_packages),
+        system_prompt_digest=digest(insertion.salt, insertion.system_prompt) if insertion.system_prompt else None,
     )
     stored = await queries.insert(connection, insertion)
     await parts.outbox.enqueue(connection, envelope.new(command, source="gateway", owner=owner, task=task_id))
     return stored.task
 
 
-def _agent(parts: Parts, new: NewTask) -> Agent:
-    known = {agent.name: agent for agent in parts.settings.agents}
-    if new.agent not in known:
-        raise invalid("body.agent", "unknown_agent", f"must be one of: {', '.join(known)}")
-    return known[new.agent]
+def _with_defaults(new: NewTask, defaults: AgentDefaults) -> NewTask:
+    """The task as it is asked for, and of the rest as the project says for its agent."""
+    limits = new.limits
+    if defaults.max_turns is not None and "max_turns" not in limits.model_fields_set:
+        limits = limits.model_copy(update={"max_turns": defaults.max_turns})
+    options = agent_options.over(defaults, new.agent_options)
+    return new.model_copy(update={"model": new.model or defaults.model, "limits": limits, "agent_options": options})
 
 
 async def _repository(connection: Connection, owner: OwnerId, new: NewTask) -> Repository:

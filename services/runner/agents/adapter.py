@@ -10,7 +10,7 @@ from services.runner.doors import Door, Spending
 from services.runner.sandbox import Elsewhere, Program, SessionPlace
 from shared.events.ids import RunId, SessionId
 from shared.events.output import AgentEvent
-from shared.events.values import AgentOptions, Limits, ModelName
+from shared.events.values import AgentOptions, Effort, Limits, ModelName, ToolName
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,27 @@ class Assignment:
     """What is added to the agent's own."""
     session_id: SessionId | None = None
     """The session to go on with, which lies where `Agent.session_place` puts it; None: begin one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which options an agent knows, in closed vocabularies; the gateway refuses any other when a task is handed in."""
+
+    efforts: frozenset[Effort] = frozenset()
+    tools: frozenset[ToolName] = frozenset()
+    """Those it can be held to, by its own names."""
+    system_prompt: bool = False
+    """Whether something can be added to its system prompt."""
+
+    def hold(self, assignment: Assignment) -> bool:
+        """Whether the assignment asks for nothing else."""
+        asked = assignment.options
+        return (
+            (asked.effort is None or asked.effort in self.efforts)
+            and self.tools.issuperset(asked.allowed_tools or ())
+            and (asked.allowed_tools is None or bool(self.tools))
+            and (self.system_prompt or not assignment.system_prompt)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,11 @@ class Agent(Protocol):
     @property
     def keeps_to_turns(self) -> bool:
         """Whether it ends by itself after `limits.max_turns`. Otherwise its door stops answering."""
+        ...
+
+    @property
+    def options(self) -> Options:
+        """What it can be told beside the prompt. An option it does not know would silently do nothing, so it gets none."""
         ...
 
     def program(self, assignment: Assignment) -> Program:

@@ -8,11 +8,12 @@ import json
 from typing import Any, cast
 
 from services.runner.agents import behind_door
-from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.agents.events import as_text, document, event, log_line
 from services.runner.sandbox import Program, SessionPlace
 from shared.events.ids import SessionId
 from shared.events.output import AgentEvent
+from shared.events.values import Effort
 
 PORT = 8080
 SYSTEM_PROMPT = f"{behind_door.HOME}/system-prompt.md"
@@ -54,6 +55,11 @@ class ClaudeCode:
     name = "claude-code"
     vendor = "anthropic"
     keeps_to_turns = True
+    options = Options(
+        efforts=frozenset({Effort.LOW, Effort.MEDIUM, Effort.HIGH, Effort.XHIGH, Effort.MAX}),
+        tools=frozenset({"Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "Skill", "Write"}),
+        system_prompt=True,
+    )
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""

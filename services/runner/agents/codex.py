@@ -9,12 +9,13 @@ import json
 from typing import Any, cast
 
 from services.runner.agents import behind_door
-from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.agents.events import as_text, document, event, log_line
 from services.runner.container import WORKSPACE
 from services.runner.sandbox import Program, SessionPlace
 from shared.events.ids import SessionId
 from shared.events.output import AgentEvent
+from shared.events.values import Effort
 
 PORT = 8081
 
@@ -56,6 +57,7 @@ class Codex:
     name = "codex"
     vendor = "openai"
     keeps_to_turns = False
+    options = Options(efforts=frozenset(Effort), system_prompt=True)
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""

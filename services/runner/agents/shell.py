@@ -5,7 +5,7 @@ standard input of a bash inside the sandbox, as the sandbox's user, and no other
 the script that reads standard input reads on in the script.
 """
 
-from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.sandbox import Program, SessionPlace
 from shared.events.ids import SessionId
 from shared.events.output import MAX_TEXT, AgentEvent
@@ -20,6 +20,7 @@ class Shell:
     name = "shell"
     vendor = None
     keeps_to_turns = True
+    options = Options()
 
     def program(self, assignment: Assignment) -> Program:
         """See Agent."""

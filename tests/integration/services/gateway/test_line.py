@@ -4,8 +4,9 @@ from shared.blobs import BlobStore
 from shared.events import catalogue, facts
 from shared.events.changes import ChangesDocument, FileChange
 from shared.events.commands import SchedulerApprove, SchedulerCancel, SchedulerReject, SchedulerSubmit
-from shared.events.ids import RunId, fresh
+from shared.events.ids import OwnerId, RunId, TaskId, fresh
 from shared.events.output import OutputLine, subject
+from shared.events.questions import AskRunInput
 from shared.events.values import BlobClass, Outcome, Usage
 
 from .stack import Gateway, Person, Service, Task
@@ -128,3 +129,48 @@ async def test_lists_are_paged_and_filtered(gateway: Gateway, somebody: Person) 
         sent = await commands(scheduler)
         assert [command for command in sent if isinstance(command, (SchedulerCancel, SchedulerReject))] == [SchedulerCancel()]
     assert len((await somebody.get("/v1/projects"))["items"]) == 2
+
+
+async def test_how_an_agent_works_is_as_the_task_says_then_the_project(gateway: Gateway, somebody: Person) -> None:
+    await somebody.post("/v1/credentials", {"purpose": "model_key", "value": "k", "vendor": "anthropic"})
+    project = await somebody.project()
+    path = f"/v1/projects/{project}/agent-defaults/claude-code"
+    ours = {"model": "claude-x", "max_turns": 7, "effort": "low", "append_system_prompt": "Planted: be brief."}
+    put = await somebody.http.put(path, json=ours)
+    assert put.json()["agent_defaults"]["claude-code"] == ours | {"allowed_tools": None}
+    task = {"project_id": project, "agent": "claude-code", "prompt": "Do it", "limits": {"max_cost_usd": 1}}
+    plain = await somebody.post("/v1/tasks", task)
+    assert (plain["model"], plain["limits"]["max_turns"]) == ("claude-x", 7)
+    assert plain["agent_options"] == {"effort": "low", "allowed_tools": None}
+    own = {"model": "claude-y", "limits": {"max_turns": 9}, "agent_options": {"effort": "max", "allowed_tools": ["Read"]}}
+    other = await somebody.post("/v1/tasks", task | own)
+    assert (other["model"], other["limits"]["max_turns"]) == ("claude-y", 9)
+    assert (await somebody.get(f"/v1/tasks/{other['id']}"))["append_system_prompt"] == "Planted: be brief."
+    async with gateway.service("scheduler") as scheduler, gateway.service("runner") as runner:
+        found = await commands(scheduler)
+        submits = [command for command in found if isinstance(command, SchedulerSubmit)]
+        assert [(submit.model, submit.limits.max_turns, submit.agent_options.effort) for submit in submits] == [
+            ("claude-x", 7, "low"),
+            ("claude-y", 9, "max"),
+        ]
+        assert all(submit.system_prompt_digest and "brief" not in submit.model_dump_json() for submit in submits)
+        question = AskRunInput(owner=OwnerId(somebody.id), task_id=TaskId(other["id"]), run_id=RunId(fresh()))
+        assert (await runner.bus.ask(question)).system_prompt == "Planted: be brief."
+
+
+async def test_an_option_its_agent_does_not_know_is_refused_by_name(somebody: Person, another: Person) -> None:
+    project = await somebody.project()
+    told = {"append_system_prompt": "x", "effort": "low"}
+    task = {"project_id": project, "agent": "shell", "prompt": "true", "agent_options": told}
+    refused = await somebody.http.post("/v1/tasks", json=task)
+    assert refused.status_code == 422
+    fields = [(error["field"], error["rule"]) for error in refused.json()["errors"]]
+    assert fields == [("body.agent_options.effort", "unknown_option"), ("body.agent_options.append_system_prompt", "unknown_option")]
+    path = f"/v1/projects/{project}/agent-defaults"
+    assert (await somebody.http.put(f"{path}/shell", json={"max_turns": 3})).json()["errors"][0]["rule"] == "unknown_option"
+    assert (await somebody.http.put(f"{path}/nobody", json={})).json()["errors"][0]["rule"] == "unknown_agent"
+    assert (await somebody.http.put(f"{path}/codex", json={"max_turns": 1000})).status_code == 200
+    assert (await another.http.put(f"{path}/codex", json={})).status_code == 404
+    agents = {agent["name"]: agent for agent in (await somebody.get("/v1/agents"))["items"]}
+    assert agents["shell"]["options"] == []
+    assert "effort" in agents["codex"]["options"]
