@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.runner.agents import registry
-from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.manifest import Manifest
 from services.runner.sandbox import Program, SessionPlace
 from shared.blobs.store import BlobStore
@@ -34,6 +34,7 @@ class Diary:
     name = "diary"
     vendor = None
     keeps_to_turns = True
+    options = Options()
 
     def program(self, assignment: Assignment) -> Program:
         begins = "anew" if assignment.session_id is None else "on"

@@ -50,7 +50,7 @@ def test_agents_are_found_by_name() -> None:
         registry.agent("nobody")
 
 
-SESSION = SessionId(ids.fresh())
+SESSION = SessionId("8d1f0c3e-52a7-4c1b-9a6e-0f3b7d2c4e15")
 TOLD = {
     "claude-code": f'{{"type": "system", "subtype": "init", "session_id": "{SESSION}"}}',
     "codex": f'{{"type": "thread.started", "thread_id": "{SESSION}"}}',

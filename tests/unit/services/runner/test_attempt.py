@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.runner.agents.adapter import Assignment, Ending
+from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.checkpointing import Pace
 from services.runner.doors import Door, DoorRequest, NullEgress, Spending
@@ -32,6 +32,7 @@ class SaysSo:
     name = "says-so"
     vendor = "anthropic"
     keeps_to_turns = True
+    options = Options()
 
     def program(self, assignment: Assignment) -> Program:
         return Program(("/bin/bash", "-s"), assignment.prompt.encode())
