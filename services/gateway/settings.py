@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.gateway.agents import DEFAULT_AGENTS, Agent
 from services.gateway.ceilings import Ceilings
 from services.gateway.tokens import KEY_TYPES
+from shared.events.values import Ecosystem
 
 _HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 _Scheme = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*$")]
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
     agents: tuple[Agent, ...] = DEFAULT_AGENTS
     max_limits: Ceilings = Ceilings()
     """The most a task may ask for."""
+    packages: frozenset[Ecosystem] = frozenset()
+    """Whose packages this deployment's sandboxes can be let read; a project may allow no others."""
 
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """A prompt of 100 kB can take 600 kB as escaped JSON."""

@@ -15,7 +15,7 @@ from services.gateway.projects.schemas import NewProject, Project, ProjectChange
 from shared.events import envelope, ids
 from shared.events.facts import ProjectChanged, ProjectCreated
 from shared.events.ids import ProjectId
-from shared.events.values import AgentName
+from shared.events.values import AgentName, Ecosystem
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -25,6 +25,7 @@ async def create(parts: PartsOf, caller: CallerOf, new: NewProject, response: Re
     """Make a project."""
     for agent, defaults in new.agent_defaults.items():
         _check(parts, agent, defaults, f"body.agent_defaults.{agent}")
+    _check_packages(parts, new.allow_packages)
     project_id = ProjectId(ids.fresh())
     async with parts.database.transaction(claims(caller.owner)) as connection:
         project = await queries.insert(connection, caller.owner, project_id, new)
@@ -55,6 +56,7 @@ async def get(parts: PartsOf, caller: CallerOf, project_id: ProjectId) -> Projec
 @router.patch("/{project_id}")
 async def change(parts: PartsOf, caller: CallerOf, project_id: ProjectId, wanted: ProjectChange) -> Project:
     """Change what the tasks handed in from now on are allowed."""
+    _check_packages(parts, wanted.allow_packages or ())
     async with parts.database.transaction(claims(caller.owner)) as connection:
         project = await queries.get(connection, caller.owner, project_id)
         if project is not None and wanted.allow_packages is not None:
@@ -82,3 +84,11 @@ def _check(parts: Parts, name: AgentName, defaults: AgentDefaults, where: str) -
     ceiling = parts.settings.max_limits.max_turns
     if defaults.max_turns is not None and defaults.max_turns > ceiling:
         raise invalid(f"{where}.max_turns", "over_ceiling", f"must be at most {ceiling} here")
+
+
+def _check_packages(parts: Parts, wanted: tuple[Ecosystem, ...]) -> None:
+    if missing := [ecosystem for ecosystem in wanted if ecosystem not in parts.settings.packages]:
+        served = ", ".join(sorted(parts.settings.packages)) or "none"
+        raise invalid(
+            "body.allow_packages", "not_served", f"this deployment serves no packages of {', '.join(missing)}; it serves: {served}"
+        )

@@ -90,6 +90,7 @@ class Gateway:
             "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(self.directory / "egress-key.json"),
             "GATEWAY_ALLOW_REPOSITORY_SCHEMES": '["https", "file"]',
             "GATEWAY_STREAM_HEARTBEAT_SECONDS": "0.5",
+            "GATEWAY_PACKAGES": '["pip", "npm", "cargo", "go"]',
             **self.variables,
         }
 

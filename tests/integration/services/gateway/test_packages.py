@@ -18,7 +18,7 @@ async def test_the_list_goes_with_what_is_handed_in_from_then_on(gateway: Gatewa
     assert changed["allow_packages"] == ["pip", "npm"]
     await somebody.task(project)
     assert (await somebody.http.patch(f"/v1/projects/{project}", json={})).json() == changed
-    for refused in (["maven"], ["pip; rm"], "pip"):
+    for refused in (["maven"], ["pip; rm"], "pip", ["debian"]):
         assert (await somebody.http.patch(f"/v1/projects/{project}", json={"allow_packages": refused})).status_code == 422
     assert (await another.http.patch(f"/v1/projects/{project}", json={"allow_packages": []})).status_code == 404
     async with gateway.service("scheduler") as scheduler, asyncio.timeout(20):
@@ -33,3 +33,15 @@ async def test_the_list_goes_with_what_is_handed_in_from_then_on(gateway: Gatewa
 async def test_a_project_can_be_made_with_its_list(somebody: Person) -> None:
     made = await somebody.post("/v1/projects", {"name": "web", "allow_packages": ["go", "cargo"]})
     assert made["allow_packages"] == ["cargo", "go"]
+
+
+async def test_what_the_deployment_does_not_serve_is_refused_by_name(somebody: Person) -> None:
+    refused = await somebody.http.post("/v1/projects", json={"name": "web", "allow_packages": ["pip", "debian"]})
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [
+        {
+            "field": "body.allow_packages",
+            "rule": "not_served",
+            "message": "this deployment serves no packages of debian; it serves: cargo, go, npm, pip",
+        }
+    ]
