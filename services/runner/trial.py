@@ -45,7 +45,7 @@ print(json.dumps({
     "no_new_privileges": told.get("NoNewPrivs"),
     "root": [mount[3].split(",")[0] for mount in mounts if mount[1] == "/"],
     "interfaces": [name for _, name in socket.if_nameindex()],
-    "disks": {place: os.statvfs(place).f_blocks * os.statvfs(place).f_frsize for place in %s},
+    "disks": {place: os.statvfs(place).f_blocks * os.statvfs(place).f_frsize for place in %s if os.path.ismount(place)},
     "apparmor": profile(),
     "kernel": os.uname().release,
 }))

@@ -126,7 +126,10 @@ def test_a_stream_that_breaks_goes_on_without_a_gap_or_a_repetition(person: Pers
     middle = whole[len(whole) // 2]
     with person.client.stream(f"/v1/tasks/{task}/events", {"last-event-id": str(middle.id)}) as answer:
         rest = [event for event in events.parse(answer.iter_lines()) if event.name == "output"]
-    assert rest == whole[len(whole) // 2 + 1 :]
+    # Where facts and output met is no part of the promise: the second half of an id is the output's own place.
+    assert [(event.data, str(event.id).partition(".")[2]) for event in rest] == [
+        (event.data, str(event.id).partition(".")[2]) for event in whole[len(whole) // 2 + 1 :]
+    ]
 
 
 def test_others_see_nothing(stack: Stack, person: Person, project: str) -> None:

@@ -90,7 +90,7 @@ def test_an_engine_that_goes_and_comes_back_under_a_run(
     engine.start()
     ended = ends(stack, person, task, PUBLISHED, remote)
     assert len(ended["run_ids"]) == 1
-    assert engine.containers() == []
+    assert stack.containers() == []
     said = [line["event"]["text"] for line in person.client.get(f"/v1/tasks/{task}/messages")["messages"]]
     assert said.count("begun") == 1  # the transcript is the attempt's that counts
 

@@ -23,12 +23,13 @@ def filled(path: str, **known: str) -> str:
     """An OpenAPI path with ids."""
     for name in ("project_id", "task_id", "credential_id"):
         path = path.replace("{" + name + "}", known.get(name, fresh()))
-    return path
+    return path.replace("{agent}", "shell")
 
 
 BODIES: dict[str, Json] = {
     "/v1/projects": {"name": "x"},
     "/v1/projects/{project_id}/repositories": {"url": "https://example.com/a/b.git"},
+    "/v1/projects/{project_id}/budget": {"monthly_usd": 1},
     "/v1/tasks/{task_id}/approve": {"tree_sha": "a" * 40},
 }
 
