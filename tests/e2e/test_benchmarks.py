@@ -36,11 +36,11 @@ def test_the_questions_of_the_parts_and_the_page(tmp_path: Path) -> None:
     answers = [ask() for ask in of_parts(QUICK, print).values()]
     for answer in answers:
         _whole(answer)
-    (tmp_path / "performance.md").write_text(f"by hand\n{page.BEGIN}\nold\n{page.END}\nmore by hand\n")
+    (tmp_path / "performance.md").write_text(f"by hand\n{page.BEGIN}\nearlier figures\n{page.END}\nmore by hand\n")
     page.write(tmp_path, {"machine": "this one"}, answers)
     written = (tmp_path / "performance.md").read_text()
     assert written.startswith("by hand\n")
     assert written.endswith("more by hand\n")
-    assert "old" not in written
+    assert "earlier figures" not in written
     assert written.count("### ") == len(answers)
     assert [each["name"] for each in json.loads((tmp_path / "performance.json").read_text())["answers"]] == [each.name for each in answers]
