@@ -101,7 +101,7 @@ class Egress(Protocol):
         ...
 
     async def sweep(self) -> None:
-        """Closes what could not be closed when its run ended, because the egress process was away."""
+        """Closes doors and gives up places that could not be when nobody needed them any more: the egress process was away."""
         ...
 
     async def ready(self) -> None:

@@ -23,7 +23,7 @@ from shared.events.values import Usage
 
 log = structlog.get_logger()
 
-_KEYS = TypeAdapter(list[str])
+_NAMES = TypeAdapter(list[str])
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
@@ -38,6 +38,9 @@ class EgressClient:
         self._bus = bus
         self._control_socket = control_socket
         self._opened: dict[str, OpenDoor] = {}
+        self._places: set[str] = set()
+        """Those that a sandbox has or may get."""
+        self._suspected: frozenset[str] = frozenset()
 
     async def open(self, request: DoorRequest) -> Door:
         """See Egress."""
@@ -82,10 +85,12 @@ class EgressClient:
             made = MadePlace.model_validate_json(body)
         except ValidationError as error:
             raise EgressUnreachable(f"the egress process answered {status}") from error
+        self._places.add(made.name)
         return Place(made.name, Path(made.directory))
 
     async def give_up(self, place: Place) -> None:
         """See Egress."""
+        self._places.discard(place.name)  # also where nobody answers: then a sweep gives it up
         await self._call("DELETE", f"/places/{place.name}")
 
     async def spending(self, run_id: RunId, fence: int) -> Spending:
@@ -103,22 +108,38 @@ class EgressClient:
 
     async def close(self, run_id: RunId, fence: int) -> Spending:
         """See Egress."""
-        self._opened.pop(_key(run_id, fence), None)  # also where nobody answers: then the next sweep closes it
+        closed = self._opened.pop(_key(run_id, fence), None)  # also where nobody answers: then the next sweep closes it
+        if closed is not None and closed.place is not None:
+            self._places.discard(closed.place)
         status, body = await self._call("DELETE", f"/doors/{_key(run_id, fence)}")
         return _spending(body) if status == HTTPStatus.OK else Spending()
 
     async def close_all(self) -> None:
         """See Egress."""
         self._opened.clear()
+        self._places.clear()
         await self._call("DELETE", "/doors")
 
     async def sweep(self) -> None:
         """See Egress."""
         status, body = await self._call("GET", "/doors")
-        for key in _KEYS.validate_json(body) if status == HTTPStatus.OK else ():
+        for key in _NAMES.validate_json(body) if status == HTTPStatus.OK else ():
             if key not in self._opened:  # asked anew for each: runs begin meanwhile
                 log.warning("door_swept", door=key)
                 await self._call("DELETE", f"/doors/{key}")
+        await self._sweep_places()
+
+    async def _sweep_places(self) -> None:
+        """A door's end removes its place, but not where the egress process was started anew since: it knows doors by run alone.
+
+        What is seen unheld twice: the answer with a new place's name may be on its way.
+        """
+        status, body = await self._call("GET", "/places")
+        unheld = {name for name in (_NAMES.validate_json(body) if status == HTTPStatus.OK else ()) if name not in self._places}
+        for name in unheld & self._suspected:
+            log.warning("place_swept", place=name)
+            await self._call("DELETE", f"/places/{name}")
+        self._suspected = frozenset(unheld)
 
     async def ready(self) -> None:
         """Raises EgressUnreachable."""

@@ -78,6 +78,7 @@ class Control:
         self.application.router.add_get("/doors/{key}", self._report)
         self.application.router.add_delete("/doors/{key}", self._close)
         self.application.router.add_delete("/doors", self._close_all)
+        self.application.router.add_get("/places", self._list_places)
         self.application.router.add_post("/places", self._make_place)
         self.application.router.add_delete("/places/{name}", self._give_up_place)
 
@@ -150,9 +151,12 @@ class Control:
         """A runner that starts holds no run: whatever is left belongs to nobody."""
         for key in self._known():
             await self._remove(key)
-        for name in filter(_PLACE.fullmatch, [path.name for path in self._settings.sockets_dir.iterdir()]):
+        for name in self._places():
             shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
         return web.Response(status=204)
+
+    async def _list_places(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._places())
 
     async def _make_place(self, _request: web.Request) -> web.Response:
         """A directory for a door to come: a sandbox that is made before its run is known can have it mounted."""
@@ -166,6 +170,9 @@ class Control:
             raise web.HTTPNotFound(text="no such place")
         shutil.rmtree(self._settings.sockets_dir / name, ignore_errors=True)
         return web.Response(status=204)
+
+    def _places(self) -> list[str]:
+        return sorted(path.name for path in self._settings.sockets_dir.iterdir() if _PLACE.fullmatch(path.name))
 
     def _known(self) -> set[str]:
         """Every door that is open, and every one that left something on the disk."""

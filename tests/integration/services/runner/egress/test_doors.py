@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,6 +66,34 @@ async def test_a_door_that_could_not_be_closed_is_closed_by_a_sweep_and_no_other
         await client.sweep()
         assert names(short_path) == {f"{held.run_id}.1"}
         await client.close(held.run_id, 1)
+        assert names(short_path) == set()
+    finally:
+        egress.stop()
+
+
+async def test_a_place_whose_doors_end_was_not_heard_is_swept_and_no_other(short_path: Path) -> None:
+    """A process that was started anew knows doors by their run alone: the place that a killed sandbox had mounted would stay."""
+    gateway, egress = Gateway(), EgressProcess(short_path, "http://127.0.0.1:9")
+    client = EgressClient(cast("Bus", gateway), egress.control)
+    await egress.start()
+    try:
+        left, held = [replace(asked(egress_door(egress, gateway)), place=await client.place()) for _each in range(2)]
+        for request in (left, held):
+            await client.open(request)
+        waiting, unwanted = await client.place(), await client.place()
+        egress.kill()
+        with pytest.raises(EgressUnreachable):
+            await client.close(left.run_id, 1)
+        with pytest.raises(EgressUnreachable):
+            await client.give_up(unwanted)
+        await egress.start()
+        for _look in range(2):  # one that was made just now may not be known yet
+            await client.sweep()
+        assert held.place is not None
+        assert {path.name for path in (short_path / "sockets").iterdir()} == {held.place.name, waiting.name}
+        await client.spending(held.run_id, 1)
+        await client.close(held.run_id, 1)
+        await client.give_up(waiting)
         assert names(short_path) == set()
     finally:
         egress.stop()
