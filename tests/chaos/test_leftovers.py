@@ -29,6 +29,8 @@ from tests.servers.stack_fixtures import ModelThread
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "200" if os.environ.get("CHAOS") == "full" else "20"))
 AT_ONCE = 5
+KILLS = RUNS * 3 // 2
+"""As many as may be: on a busy machine a run takes longer than the time between two, and none would ever end."""
 PATIENCE_SECONDS = 900.0
 SWEPT_SECONDS = 180.0
 """The runner looks every half minute, and removes what it sees twice."""
@@ -58,7 +60,7 @@ class Killer:
         self._thread.join()
 
     def _kill(self) -> None:
-        while not self._over.wait(self.chance.uniform(2, 6)):
+        while self.killed.total() < KILLS and not self._over.wait(self.chance.uniform(2, 6)):
             containers = self.stack.containers()
             self.seen |= set(containers)
             victim = self.chance.choice(["agent", "agent", "container", "container", "egress", "runner"])
