@@ -70,7 +70,7 @@ async def app() -> AsyncGenerator[None]:
         stack.push_async_callback(database.close)
         bus = await Bus.connect(BusSettings())  # pyright: ignore[reportCallIssue]
         stack.push_async_callback(bus.stop)
-        outbox = Outbox("gateway")
+        outbox = Outbox("gateway", settings.outbox_max_rows)
         _answer(bus, Answers(database, outbox, bus.read))
         bus.consume(Stream.EVT, Durable.GATEWAY, FactHandler(database, bus.read), slots=PROJECTION_SLOTS)
         await bus.start()

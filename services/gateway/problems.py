@@ -26,7 +26,7 @@ from services.gateway.errors import (
 )
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
 from shared.bus.errors import Refused, Transient
-from shared.store.errors import StoreConflict, StoreUnavailable
+from shared.store.errors import OutboxFull, StoreConflict, StoreUnavailable
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:async-code:problem:"
@@ -125,6 +125,10 @@ def of_failure(error: Exception) -> GatewayError:  # noqa: PLR0911 - one line pe
             return GatewayError("What is stored cannot be shown.")
         case Refused(reason="not_found"):
             return NotFound()
+        case OutboxFull():
+            return Unavailable(
+                "What was asked for before waits to be passed on inside the system; until it has been, nothing more is taken."
+            )
         case Transient() | StoreUnavailable() | StoreConflict():
             return Unavailable()
         case _:

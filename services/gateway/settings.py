@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """A client that takes nothing for so long is dropped."""
     outbox_seconds: Annotated[float, Field(gt=0)] = 60
     """Not ready when a message has waited so long to be published."""
+    outbox_max_rows: Annotated[int, Field(ge=1)] = 50_000
+    """While so many messages wait, as when NATS is away, what would add one is refused. One is about two kilobytes."""
     idempotency_hours: Annotated[int, Field(ge=1)] = 24
     keep_tasks_days: Annotated[int, Field(ge=1)] | None = None
     """How long a task is kept after its end, with its prompt; afterwards it is as if there had never been one. None: for ever."""

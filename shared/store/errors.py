@@ -21,6 +21,10 @@ class StoreConflict(StoreError):
     retryable = True
 
 
+class OutboxFull(StoreUnavailable):
+    """So many messages wait to go out that no more are taken; whoever asked may ask again once they have."""
+
+
 class OutboxStands(StoreError):
     """Messages wait in the outbox and do not go out."""
 

@@ -16,7 +16,7 @@ import structlog
 
 from shared.events.envelope import Envelope
 from shared.store.database import Connection, Database
-from shared.store.errors import OutboxStands, StoreUnavailable, translate_connecting
+from shared.store.errors import OutboxFull, OutboxStands, StoreUnavailable, translate_connecting
 from shared.store.schemas import checked
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _POLL_SECONDS = 1.0
 _RECONNECT_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 _BATCH = 100
+_UNBOUNDED = 2**62
 _BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
 
 
@@ -57,14 +58,21 @@ class Outbox:
 
     Ids are given out when a row is written, not when it is committed. So a transaction that moves a task locks that task's row first:
     then what is said about one task stands here in the order in which it happened.
+
+    With `max_rows`, about so many wait at most (writers that commit at the same time may pass it by one each): what nobody takes away must
+    not grow with what people ask for. None where only what was taken in already makes messages.
     """
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, max_rows: int | None = None) -> None:
         self.schema = checked(schema)
         self.channel = f"{schema}_outbox"
+        self._max_rows = _UNBOUNDED if max_rows is None else max_rows
+        # By the ids at both ends, which an index knows: to count the rows would take longer the more of them wait.
         self._insert = (
-            f"with row as (insert into {schema}.outbox (stream, subject, message_id, payload) values ($1, $2, $3, $4) returning id) "  # noqa: S608
-            f"select pg_notify('{self.channel}', '') from row"
+            f"with row as (insert into {schema}.outbox (stream, subject, message_id, payload) "  # noqa: S608
+            "select $1::text, $2::text, $3::text, $4::bytea "
+            f"where coalesce((select max(id) - min(id) + 1 from {schema}.outbox), 0) < $5::bigint returning id) "
+            f"select id, pg_notify('{self.channel}', '') from row"
         )
         self._waiting = f"select id, stream, subject, message_id, payload, created_at from {schema}.outbox order by id limit {_BATCH}"  # noqa: S608
         self._there = f"select exists (select from {schema}.outbox where id = $1)"  # noqa: S608
@@ -72,15 +80,16 @@ class Outbox:
         self._oldest = f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from {schema}.outbox"  # noqa: S608
 
     async def enqueue(self, connection: Connection, envelope: Envelope[Any]) -> None:
-        """Send a command or fact when this transaction commits."""
+        """Send a command or fact when this transaction commits. Raises OutboxFull."""
         stream = _STREAMS[envelope.data.KIND]
         await self.enqueue_raw(connection, stream, envelope.nats_subject, envelope.encode(), envelope.id)
 
     async def enqueue_raw(self, connection: Connection, stream: str, subject: str, payload: bytes, message_id: str) -> None:
-        """Send these bytes when this transaction commits: a blob of bytes on any stream, a key of a bucket."""
+        """Send these bytes when this transaction commits: a blob of bytes on any stream, a key of a bucket. Raises OutboxFull."""
         if not connection.is_in_transaction():
             raise RuntimeError("a message enters the outbox in the transaction that it tells of")
-        await connection.execute(self._insert, stream, subject, message_id, payload)
+        if await connection.fetchrow(self._insert, stream, subject, message_id, payload, self._max_rows) is None:
+            raise OutboxFull(f"{self._max_rows} messages wait to go out")
 
     async def waiting(self, connection: Connection) -> list[OutboxRow]:
         """The next rows to publish, in order."""

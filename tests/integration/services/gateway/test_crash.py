@@ -31,6 +31,29 @@ async def test_a_task_committed_and_not_relayed_is_submitted_once(gateway: Gatew
     assert (await somebody.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
 
 
+async def test_while_nothing_goes_out_no_more_is_taken_than_may_wait(gateway: Gateway, somebody: Person) -> None:
+    project = await somebody.project()
+    await gateway.stop()
+    gateway.variables["GATEWAY_OUTBOX_MAX_ROWS"] = "4"
+    await gateway.start()
+    await gateway.nats.kill()
+    body = {"project_id": project, "agent": "shell", "prompt": "x"}
+    answers = [await somebody.http.post("/v1/tasks", json=body) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [201] * 4 + [503] * 2
+    problem = answers[-1].json()
+    assert problem["type"].endswith(":unavailable")
+    assert "waits to be passed on" in problem["detail"]
+    assert answers[-1].headers["retry-after"] == "5"
+    assert len((await somebody.get("/v1/tasks"))["items"]) == 4  # nothing of what was refused is there
+    await gateway.nats.restart()
+    taken = [answer.json()["id"] for answer in answers[:4]]
+    assert await _submitted(gateway, 4) == taken
+    async with asyncio.timeout(30):
+        while (answer := await somebody.http.post("/v1/tasks", json=body)).status_code == 503:
+            pass
+    assert await _submitted(gateway, 5) == [*taken, answer.json()["id"]]
+
+
 async def test_a_message_that_can_never_be_published_makes_it_not_ready(gateway: Gateway) -> None:
     """The bus denies the gateway what only the runner may say."""
     admin = await gateway.database.connect()

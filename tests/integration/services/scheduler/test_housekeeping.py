@@ -22,13 +22,7 @@ _TASKS = (("failed", 91, 91), ("succeeded", 200, 100), ("cancelled", 200, 89), (
 async def test_only_tasks_that_ended_long_ago_go(database: PostgresDatabase) -> None:
     admin, store = await database.connect(), await Database.open(database.settings("scheduler"))
     made: dict[tuple[str, int], str] = {}
-    for state, begun, ended in (
-        ("failed", 91, 91),
-        ("succeeded", 200, 100),
-        ("cancelled", 200, 89),
-        ("queued", 200, 200),
-        ("failed", 46, 46),
-    ):
+    for state, begun, ended in _TASKS:
         made[state, begun] = fresh()
         await admin.execute(_INSERT, str(made[state, begun]), str(fresh()), state, begun, ended)
     pruning = Pruning(store, "scheduler", rules(SchedulerSettings(), Inbox("scheduler")))

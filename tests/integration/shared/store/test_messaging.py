@@ -10,7 +10,7 @@ import pytest
 
 from shared.events import catalogue, envelope, facts
 from shared.store import Database, Inbox, Outbox, Relay
-from shared.store.errors import OutboxStands
+from shared.store.errors import OutboxFull, OutboxStands
 from tests.integration.shared.store.conftest import Recorder
 from tests.servers.postgres import PostgresDatabase
 
@@ -77,6 +77,28 @@ async def test_rows_go_out_in_order_and_are_gone(store: Database, outbox: Outbox
     async with running(Relay(store, outbox, recorder)):
         assert await recorder.until(250) == expected
     assert await waiting(store) == 0
+
+
+async def test_no_more_waits_than_may_and_a_refused_message_takes_its_transaction_along(store: Database, recorder: Recorder) -> None:
+    outbox = Outbox("scheduler", max_rows=3)
+    await send(store, outbox, "one", "two", "three")
+    for refused in (("four",), ("four", "five")):
+        with pytest.raises(OutboxFull, match="3 messages wait"):
+            await send(store, outbox, *refused)
+    async with running(Relay(store, outbox, recorder)):
+        assert await recorder.until(3) == ["one", "two", "three"]
+    await send(store, outbox, "six")
+    assert await waiting(store) == 1
+
+
+async def test_a_transaction_alone_cannot_pass_the_bound(store: Database, recorder: Recorder) -> None:
+    outbox = Outbox("scheduler", max_rows=3)
+    with pytest.raises(OutboxFull):
+        await send(store, outbox, "one", "two", "three", "four")
+    assert await waiting(store) == 0
+    await send(store, outbox, "five")
+    async with running(Relay(store, outbox, recorder)):
+        assert await recorder.until(1) == ["five"]
 
 
 async def test_a_row_that_cannot_go_out_stops_those_behind_it_until_it_can(store: Database, outbox: Outbox, recorder: Recorder) -> None:
