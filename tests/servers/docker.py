@@ -68,6 +68,16 @@ class Engine:
             subprocess.run(loading, stdin=saving.stdout, check=True)
         assert saving.returncode == 0
 
+    def counterfeit(self, image: str, name: str, program: Path) -> None:
+        """`image` under another's name, with this program in the place of the agent's."""
+        client = ["/usr/bin/env", *docker_engine.client(self.host)]
+        made = subprocess.run(
+            [*client, "create", "--network", "none", image, "/bin/true"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        subprocess.run([*client, "cp", str(program), f"{made}:/usr/local/bin/{program.name}"], check=True, capture_output=True)
+        subprocess.run([*client, "commit", made, name], check=True, capture_output=True)
+        subprocess.run([*client, "rm", made], check=True, capture_output=True)
+
     def containers(self) -> list[str]:
         """Every container it knows."""
         command = ["/usr/bin/env", *docker_engine.client(self.host), "ps", "--all", "--quiet"]

@@ -97,7 +97,9 @@ class ScriptedModel:
     async def _answered(self, request: web.Request, vendor: Vendor, turn: Turn, fault: Fault | None) -> web.StreamResponse:
         if isinstance(fault, Fail | Redirect | Garble):
             return _instead(vendor, fault)
-        if isinstance(fault, Drop):
+        if isinstance(fault, Hang) and fault.after == 0:
+            await self._stopping.wait()
+        if isinstance(fault, Drop) or (isinstance(fault, Hang) and fault.after == 0):
             if request.transport is not None:
                 request.transport.close()
             return web.Response()

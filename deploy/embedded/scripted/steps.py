@@ -80,7 +80,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Hang:
-    """The next step's answer begins, `after` events long, and then nothing comes; the connection stays."""
+    """The next step's answer begins, `after` events long, and then nothing comes; the connection stays. With 0 it does not even begin."""
 
     after: int = 1
     times: int | None = None

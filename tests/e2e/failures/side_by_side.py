@@ -51,6 +51,8 @@ class Case:
     prompt: str = "Do it."
     """The mark stands where `{mark}` does, or behind it, unless it is in it already."""
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    model: str | None = None
+    """That the person asks for; every request must then be for it."""
     key: str | None = None
     """What is stored as the person's key, where it is not the right one."""
     files: Mapping[bytes, Blob] = field(default_factory=dict[bytes, Blob])
@@ -95,6 +97,7 @@ class SideBySide:
             person, repository = self._person(case), self._repository(case)
             project = person.project(self._server.url(repository))
             options: dict[str, Any] = {"limits": dict(case.limits)} if case.limits else {}
+            options |= {"model": case.model} if case.model else {}
             task = person.task(project, case.text, agent=case.kind.agent, **options)
             self._tasks[str(case)] = person, task, Remote(self._server, repository)
 
@@ -108,6 +111,8 @@ class SideBySide:
         assert (task["usage"] or {"requests": 0})["requests"] >= case.least_requests, task
         if case.least_requests:
             assert task["usage"]["cost_usd"] > 0, task
+        if case.model:
+            assert {body["model"] for body in self.asked(case)} == {case.model}
         return task
 
     def said(self, case: Case) -> str:

@@ -1,16 +1,22 @@
 """The Docker engine fails under the line: runs wait for it or are attempted again, once each, and nothing is left of the first attempt.
 
+And its images are not what they should be: one is missing, one holds another program than its agent's.
+
 With an engine of these tests' own: everybody else's goes on.
 """
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from deploy.images import recipe
 from deploy.images.build import ensure_images
+from deploy.images.settings import ImageSettings
 from shared.events.failures import FailureClass
 from tests.e2e.failures.rows import Remote, Row, ends
+from tests.e2e.failures.test_agents import SUCCESS
 from tests.servers.docker import Engine, own_engine
 from tests.servers.git import GitServer
 from tests.servers.stack import Person, Stack
@@ -70,6 +76,20 @@ def told_of_one_end(person: Person, task: str) -> list[str]:
 def test_an_image_that_is_missing(stack: Stack, person: Person, project: str, remote: Remote) -> None:
     task = person.task(project, "do", agent="claude-code")
     ends(stack, person, task, Row("failed", FailureClass.SETUP_FAILED, "image_missing"), remote)
+
+
+def test_a_program_in_the_agents_place_that_never_asks_a_model(
+    engine: Engine, stack: Stack, person: Person, project: str, remote: Remote, tmp_path: Path
+) -> None:
+    """Exit code 0 and a line that reads like success: the door has seen no answer, and that counts."""
+    program = tmp_path / "codex"
+    program.write_text(f"#!/bin/bash\necho half > half.txt\nprintf '%s\\n' '{SUCCESS['codex']}'\n")
+    program.chmod(0o755)
+    images = recipe.tags(ImageSettings()).agents
+    engine.counterfeit(images["shell"], images["codex"], program)
+    task = person.task(project, "Do it.", agent="codex")
+    ended = ends(stack, person, task, Row("failed", FailureClass.AGENT_FAILED, "model_not_asked", kept=True), remote)
+    assert ended["usage"]["requests"] == 0
 
 
 def test_an_engine_that_is_down_when_a_run_is_to_start(engine: Engine, stack: Stack, person: Person, project: str, remote: Remote) -> None:

@@ -62,12 +62,16 @@ def _cases(kind: Kind) -> list[Case]:
         _ends(kind, "a page", Garble("text/html", PAGE), Is.MODEL_UNREACHABLE, "model_not_understood"),
         _ends(kind, "a stream of something", Garble("text/event-stream", SENTENCES), Is.MODEL_UNREACHABLE, "model_not_understood"),
         _ends(kind, "silence", Hang(1), Is.MODEL_OVERLOADED, "model_silent", "model_silent", idle_seconds=30),
+        _ends(kind, "silence from the first", Hang(0), Is.MODEL_OVERLOADED, "model_silent", "model_silent", idle_seconds=30),
         _goes_on(kind, "429 once", Fail(429, "rate_limit_error", times=1)),
         _goes_on(kind, "529 three times", Fail(529, "overloaded_error", {"retry-after": "0"}, times=3)),
         _goes_on(kind, "500 once", Fail(500, "api_error", times=1)),
         _goes_on(kind, "dropped once", Drop(times=1)),
         _goes_on(kind, "cut once", Cut(times=1)),
         _goes_on(kind, "overloaded within once", FailWithin(ONCE[kind.vendor], times=1)),
+        Case(
+            "unknown model", Row("failed", Is.MODEL_REFUSED, "model_unknown"), (Fail(404, "not_found_error"),), kind, model="no-such-model"
+        ),
         Case(
             "wrong key", Row("failed", Is.MODEL_REFUSED, "model_auth"), kind=kind, key="another-model-key", says="The model key was refused"
         ),

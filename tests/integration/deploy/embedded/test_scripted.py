@@ -55,6 +55,17 @@ async def test_a_stream_breaks_off_or_stands_still(model: ScriptedModel, client:
     assert (await _ask(client, path))[0] == 200
 
 
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_answer_that_does_not_even_begin(model: ScriptedModel, client: aiohttp.ClientSession, path: str) -> None:
+    model.play([Hang(0)])
+    asking = asyncio.create_task(_ask(client, path))
+    assert not (await asyncio.wait({asking}, timeout=0.5))[0]
+    assert len(model.requests) == 1
+    await model.stop()
+    with pytest.raises(aiohttp.ClientError):
+        await asking
+
+
 async def test_each_conversation_fails_by_itself(model: ScriptedModel, client: aiohttp.ClientSession) -> None:
     model.play([Fail(500, times=1), Say("hello")])
     asked = [await _ask(client, "/v1/responses", prompt_cache_key=name) for name in ("a", "b", "a", "b")]
