@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
@@ -109,10 +110,18 @@ def test_many_tasks_while_everything_is_killed(stack: Stack, git_server: GitServ
     stack.up()
     with ThreadPoolExecutor(4) as pool:
         seen = list(pool.map(facts, (people[number % PEOPLE] for number in range(TASKS)), handed_in))
-    figures = {
-        "seed": seed,
-        "tasks": TASKS,
-        "seconds": round(took, 1),
+    figures = {"seed": seed, "tasks": TASKS, "seconds": round(took, 1), **_figures(killer, tasks, seen)}
+    print(json.dumps(figures, indent=1))  # noqa: T201 - the figures are what it is run for
+    for number in range(PEOPLE):
+        nothing_twice(git_server, f"soak-{number}", tasks[number::PEOPLE])
+    assert figures["published twice"] == figures["ended twice"] == 0
+    assert stack.containers() == []
+    report = json.loads(stack.command("audit", "verify", "--json").stdout)
+    assert report["verified"], report
+
+
+def _figures(killer: Killer, tasks: Sequence[Json], seen: Sequence[Counter[str]]) -> Json:
+    return {
         "kills": killer.killed.total(),
         "killed": dict(sorted(killer.killed.items())),
         "ended": dict(Counter(str(task["state"]) for task in tasks)),
@@ -121,13 +130,6 @@ def test_many_tasks_while_everything_is_killed(stack: Stack, git_server: GitServ
         "published twice": sum(one["change.published.v1"] > 1 for one in seen),
         "ended twice": sum(one["task.succeeded.v1"] > 1 for one in seen),
     }
-    print(json.dumps(figures, indent=1))  # noqa: T201 - the figures are what it is run for
-    for number in range(PEOPLE):
-        nothing_twice(git_server, f"soak-{number}", tasks[number::PEOPLE])
-    assert figures["published twice"] == figures["ended twice"] == 0
-    assert stack.containers() == []
-    report = json.loads(stack.command("audit", "verify", "--json").stdout)
-    assert report["verified"], report
 
 
 def _project(server: GitServer, person: Person, name: str) -> str:

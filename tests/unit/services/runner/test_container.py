@@ -21,10 +21,41 @@ SPEC = SandboxSpec(
     max_result_bytes=100 * MIB,
 )
 LABELS = container.labels(SPEC, "team", "runner-1")
+DISKS = 512 * MIB + 3 * 128 * MIB + (20 + 100 + 64) * MIB
+HOST = {
+    "NetworkMode": "none",
+    "Dns": ["127.0.0.1"],
+    "DnsSearch": ["."],
+    "DnsOptions": ["attempts:1", "timeout:1"],
+    "ReadonlyRootfs": True,
+    "Privileged": False,
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges:true", "seccomp={}"],
+    "IpcMode": "private",
+    "PidMode": "",
+    "CgroupnsMode": "private",
+    "Runtime": "runc",
+    "Memory": 1_024 * MIB + DISKS,
+    "MemorySwap": 1_024 * MIB + DISKS,
+    "NanoCpus": 1_500_000_000,
+    "PidsLimit": 116,
+    "OomScoreAdj": 500,
+    "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
+    "ShmSize": 64 * MIB,
+    "Tmpfs": {
+        "/workspace": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={512 * MIB}",
+        "/home/agent": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={128 * MIB}",
+        "/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={128 * MIB}",  # noqa: S108 - the sandbox's
+        "/checkpoint": f"rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001,size={128 * MIB}",
+        "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB}",
+    },
+    "Mounts": [],
+    "AutoRemove": False,
+    "LogConfig": {"Type": "json-file", "Config": {"max-size": "256k", "max-file": "1"}},
+}
 
 
 def test_the_whole_request() -> None:
-    disks = 512 * MIB + 3 * 128 * MIB + (20 + 100 + 64) * MIB
     assert container.create_request(SPEC, "sha256:abc", LABELS, "{}", "runc") == {
         "Image": "sha256:abc",
         "User": "10002:10002",
@@ -42,37 +73,7 @@ def test_the_whole_request() -> None:
             "async-code.owner": OWNER,
             "async-code.task": TASK,
         },
-        "HostConfig": {
-            "NetworkMode": "none",
-            "Dns": ["127.0.0.1"],
-            "DnsSearch": ["."],
-            "DnsOptions": ["attempts:1", "timeout:1"],
-            "ReadonlyRootfs": True,
-            "Privileged": False,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true", "seccomp={}"],
-            "IpcMode": "private",
-            "PidMode": "",
-            "CgroupnsMode": "private",
-            "Runtime": "runc",
-            "Memory": 1_024 * MIB + disks,
-            "MemorySwap": 1_024 * MIB + disks,
-            "NanoCpus": 1_500_000_000,
-            "PidsLimit": 116,
-            "OomScoreAdj": 500,
-            "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
-            "ShmSize": 64 * MIB,
-            "Tmpfs": {
-                "/workspace": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={512 * MIB}",
-                "/home/agent": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={128 * MIB}",
-                "/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={128 * MIB}",  # noqa: S108 - the sandbox's
-                "/checkpoint": f"rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001,size={128 * MIB}",
-                "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB}",
-            },
-            "Mounts": [],
-            "AutoRemove": False,
-            "LogConfig": {"Type": "json-file", "Config": {"max-size": "256k", "max-file": "1"}},
-        },
+        "HostConfig": HOST,
     }
 
 
