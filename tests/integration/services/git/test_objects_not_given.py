@@ -6,10 +6,12 @@ import pytest
 
 from services.git import pushes
 from services.git.command import Caps
+from shared.events.ids import OwnerId
 from tests.integration.services.git.attack import BLOB, REF_DELTA, TAKEN_IN, TREE, Attack, entry, object_sha, sealed
-from tests.integration.services.git.conftest import OWNER
-from tests.integration.services.git.line import BOUNDS
+from tests.integration.services.git.conftest import OTHER, OWNER, RemoteTo
+from tests.integration.services.git.line import BOUNDS, Line
 from tests.servers import git_objects
+from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
 
 NEVER_GIVEN = "pack_refused: the work uses objects that the sandbox was never given"
@@ -70,6 +72,23 @@ async def test_by_a_delta_that_nothing_names(attack: Attack) -> None:
     tree, made = tree_of((b"100644", b"x", object_sha("blob", b"x")))
     pack = sealed([entry(BLOB, b"x"), made, entry(REF_DELTA, longer, base=object_sha("blob", SECRET))])
     assert await attack.verdict(tree, pack) == NEVER_GIVEN
+
+
+@pytest.mark.parametrize("owner", [OWNER, OTHER], ids=["of the same owner", "of another owner"])
+async def test_by_a_delta_against_another_project(attack: Attack, server: GitServer, remote_to: RemoteTo, owner: OwnerId) -> None:
+    """Its mirror lies in the same cache and holds the object; no mirror reads another's."""
+    theirs, remote = server.create("theirs"), remote_to(server.url("theirs"))
+    git_objects.write_commit(theirs, git_objects.write_tree(theirs, {b"secret": Blob(SECRET)}))
+    mirrors = attack.line.mirrors
+    (place := attack.line.directory / "theirs").mkdir()
+    await Line(attack.line.git, mirrors, place, owner).snapshot(remote)
+    secret, longer = object_sha("blob", SECRET), object_sha("blob", SECRET + b"!")
+    assert git_objects.git(mirrors.path(owner, remote.destination.address), "cat-file", "blob", secret) == SECRET
+    delta = bytes((len(SECRET), len(SECRET) + 1, 0x90, len(SECRET), 1)) + b"!"
+    (by_name, named), (by_delta, made) = (tree_of((b"100644", b"got", sha)) for sha in (secret, longer))
+    git_s = "pack_refused: git refused the pack: "
+    assert await attack.verdict(by_name, sealed([named])) == git_s + "an object is missing"
+    assert await attack.verdict(by_delta, sealed([entry(REF_DELTA, delta, base=secret), made])) == git_s + "a delta lacks its base"
 
 
 async def test_what_the_branch_itself_once_held(attack: Attack) -> None:
