@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from cli.client import Json
+from deploy.embedded.scripted.steps import Run, Say
 from tests.servers.git import GitServer
 from tests.servers.stack import Person, Stack
+from tests.servers.stack_fixtures import ModelThread
 
 RUNNING_PER_OWNER: Final = 5
 SCRIPT: Final = "echo begun; sleep 4; echo done > done.txt"
@@ -15,11 +17,12 @@ QUICK: Final = "echo done > done.txt"
 class Phase(ABC):
     """One task in one phase. `hold` brings it there; what happens then happens within the phase; `go` lets it go on."""
 
-    def __init__(self, stack: Stack, person: Person, server: GitServer, repository: str) -> None:
+    def __init__(self, stack: Stack, person: Person, server: GitServer, repository: str, model: ModelThread) -> None:
         self.stack = stack
         self.person = person
         self.server = server
         self.repository = repository
+        self.model = model.model
 
     @abstractmethod
     def hold(self, project: str) -> list[str]:
@@ -96,10 +99,28 @@ class AwaitingApproval(Phase):
             self.person.client.post(f"/v1/tasks/{task}/approve", {"tree_sha": held["tree_sha"]})
 
 
+class AwaitingBudget(Phase):
+    """Its agent has used up what the task may cost, and a person has to say whether it may cost more."""
+
+    def hold(self, project: str) -> list[str]:
+        """See Phase."""
+        self.model.play([Run("echo half >> half.txt")])
+        task = self.person.task(project, "Do it.", agent="claude-code", limits={"max_cost_usd": 0.01})
+        assert self.person.until(task)["state"] == "awaiting_budget"
+        return [task]
+
+    def go(self, tasks: list[str]) -> None:
+        """See Phase. The agent goes on with its session: the model's answers before the raise count among these."""
+        self.model.play([*[Run("echo done > done.txt")] * 12, Say("Done.")])
+        for task in tasks:
+            self.person.client.post(f"/v1/tasks/{task}/budget", {"max_cost_usd": 5})
+
+
 PHASES: Final[dict[str, type[Phase]]] = {
     "queued": Queued,
     "preparing": Preparing,
     "running": Running,
     "publishing": Publishing,
     "awaiting approval": AwaitingApproval,
+    "awaiting budget": AwaitingBudget,
 }

@@ -15,6 +15,7 @@ from tests.chaos.phases import PHASES
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.stack import GIT_TOKEN, Person, Stack
+from tests.servers.stack_fixtures import ModelThread
 
 PROCESSES = ("gateway", "scheduler", "git", "runner", "egress", "audit", "auth", "nats", "postgres")
 ALL = tuple(itertools.product(("kill", "restart"), PROCESSES, PHASES))
@@ -27,6 +28,7 @@ SHORT = (
     ("kill", "scheduler", "queued"),
     ("kill", "scheduler", "running"),
     ("kill", "scheduler", "awaiting approval"),
+    ("kill", "scheduler", "awaiting budget"),
     # Whoever is asked for what is not in a message, and whoever only looks on.
     ("kill", "gateway", "preparing"),
     ("kill", "gateway", "publishing"),
@@ -53,21 +55,22 @@ def held(git_server: GitServer) -> Iterator[GitServer]:
 
 @pytest.mark.parametrize(("how", "process", "phase"), CHOSEN)
 def test_a_process_that_goes_costs_nothing(
-    stack: Stack, person: Person, project: str, repository: str, held: GitServer, how: str, process: str, phase: str
+    stack: Stack, person: Person, project: str, repository: str, held: GitServer, model: ModelThread, how: str, process: str, phase: str
 ) -> None:
-    work = PHASES[phase](stack, person, held, repository)
+    work = PHASES[phase](stack, person, held, repository, model)
     tasks = work.hold(project)
     stack.kill(process) if how == "kill" else stack.restart(process)
-    if phase == "awaiting approval":
+    if phase.startswith("awaiting"):
         stack.up()  # a person cannot decide while nobody answers
     work.go(tasks)
     stack.up()
     ended = [person.until(task, "succeeded", "failed", "cancelled", "timed_out") for task in tasks]
     nothing_twice(held, repository, ended)
     assert GIT_TOKEN not in str(ended)
-    for task in tasks:
-        seen = facts(person, task)
+    for task in ended:
+        seen = facts(person, task["id"])
         assert seen["task.succeeded.v1"] == seen["change.published.v1"] == seen["run.finished.v1"] == 1, seen
+        assert seen["run.finished.v1"] + seen["run.failed.v1"] == len(task["run_ids"]), seen  # before a budget was raised, another
     assert stack.containers() == []
 
 
