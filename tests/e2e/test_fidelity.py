@@ -101,13 +101,20 @@ def test_files_of_50_mb_in_and_out(person: Person, git_server: GitServer) -> Non
     git_import.commits(repository, [{b"noise": Blob(noise)}])
     script = f"sha256sum noise | cut -c-64; head -c {SIZE} /dev/urandom > fresh; echo more >> noise; sha256sum fresh | cut -c-64"
     task_id = person.task(person.project(git_server.url("fidelity-50-mb")), script)
-    person.until(task_id, "publishing")  # each half has its own time: a busy machine writes 50 MB a dozen times
+    for state in ("running", "publishing"):
+        person.until(task_id, state)  # each part has its own time: a busy machine writes 50 MB a dozen times
     task = person.until(task_id)
     assert (task["state"], task["outcome"]) == ("succeeded", "published"), task
     lines = [line["event"]["text"] for line in person.client.get(f"/v1/tasks/{task['id']}/messages")["messages"]]
     before, fresh = [text for text in "\n".join(lines).splitlines() if " " not in text]
     published = {path: hashlib.sha256(blob.content).hexdigest() for path, blob in files_of(repository, task["branch"]).items()}
     assert hashlib.sha256(noise).hexdigest() == before
+    changes = person.client.get(f"/v1/tasks/{task['id']}/changes")
+    assert {file["path"]: (file["status"], file["content"]) for file in changes["files"]} == {
+        "fresh": ("added", "too_large"),
+        "noise": ("modified", "too_large"),
+    }
+    assert b"The patch is larger than" in person.client.text(f"/v1/tasks/{task['id']}/patch")  # 100 MB that do not compress
     assert published == {b"noise": hashlib.sha256(noise + b"more\n").hexdigest(), b"fresh": fresh}
 
 
