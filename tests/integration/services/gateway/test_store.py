@@ -32,35 +32,39 @@ async def test_row_level_security_alone_holds(gateway: Gateway, somebody: Person
     database = await Database.open(gateway.database.settings("gateway"))
     try:
         for table in TABLES:
-            count = f"select count(*) from gateway.{table}"  # noqa: S608
-            async with database.transaction(claims(somebody.id)) as connection:
-                assert await connection.fetchval(count) == 1, table
-            nobodies: tuple[Mapping[str, str] | None, ...] = (claims(another.id), {}, None)
-            for nobody in nobodies:
-                async with database.transaction(nobody) as connection:
-                    assert await connection.fetchval(count) == 0, table
-                    assert await connection.execute(f"delete from gateway.{table}") == "DELETE 0"  # noqa: S608
+            await _seen_by_its_owner_alone(database, table, somebody, another)
         async with database.transaction(claims(another.id)) as connection:
             assert await connection.execute("update gateway.tasks set state = 'failed'") == "UPDATE 0"
-        for statement in (
-            f"insert into gateway.projects (id, owner, name) values ('{fresh()}', '{somebody.id}', 'x')",  # noqa: S608
-            f"insert into gateway.prompts (task_id, owner, prompt, salt) values ('{fresh()}', '{somebody.id}', 'x', sha256('x'))",  # noqa: S608
+        theirs = f"'{fresh()}', '{somebody.id}', 'x'"
+        for person, statement in (
+            (another, f"insert into gateway.projects (id, owner, name) values ({theirs})"),  # noqa: S608
+            (another, f"insert into gateway.prompts (task_id, owner, prompt, salt) values ({theirs}, sha256('x'))"),  # noqa: S608
+            (somebody, "alter table gateway.tasks disable row level security"),
+            (somebody, "update gateway.prompts set prompt = 'x'"),
+            (somebody, "update gateway.tasks set owner = owner"),
+            (somebody, "truncate gateway.tasks"),
+            (somebody, "select * from scheduler.tasks"),
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                async with database.transaction(claims(another.id)) as connection:
-                    await connection.execute(statement)
-        for statement in (
-            "alter table gateway.tasks disable row level security",
-            "update gateway.prompts set prompt = 'x'",
-            "update gateway.tasks set owner = owner",
-            "truncate gateway.tasks",
-            "select * from scheduler.tasks",
-        ):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                async with database.transaction(claims(somebody.id)) as connection:
+                async with database.transaction(claims(person.id)) as connection:
                     await connection.execute(statement)
     finally:
         await database.close()
+    await _forced_upon_the_service_itself(gateway)
+
+
+async def _seen_by_its_owner_alone(database: Database, table: str, owner: Person, another: Person) -> None:
+    count = f"select count(*) from gateway.{table}"  # noqa: S608
+    async with database.transaction(claims(owner.id)) as connection:
+        assert await connection.fetchval(count) == 1, table
+    nobodies: tuple[Mapping[str, str] | None, ...] = (claims(another.id), {}, None)
+    for nobody in nobodies:
+        async with database.transaction(nobody) as connection:
+            assert await connection.fetchval(count) == 0, table
+            assert await connection.execute(f"delete from gateway.{table}") == "DELETE 0"  # noqa: S608
+
+
+async def _forced_upon_the_service_itself(gateway: Gateway) -> None:
     superuser = await gateway.database.connect()
     try:
         for table in TABLES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -150,40 +151,57 @@ async def test_postgres_killed_in_a_transaction_keeps_neither_the_change_nor_the
     await _cancelled(relay)
 
 
+class Writers:
+    """Each changes a state and tells of it, until they are stopped; `committed` is what they know to be so."""
+
+    def __init__(self, store: Database, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._inbox = Inbox("scheduler")
+        self._moved = asyncio.Condition()
+        self._stopping = asyncio.Event()
+        self.committed: list[str] = []
+
+    async def write(self, writer: int) -> None:
+        """As one of them."""
+        for number in itertools.count():
+            if self._stopping.is_set():
+                return
+            message_id = f"{writer}-{number:06}"
+            try:
+                async with self._store.transaction() as connection:
+                    await self._inbox.first_time(connection, "state", message_id)
+                    await self._outbox.enqueue_raw(connection, "EVT", "evt.test", b"{}", message_id)
+            except StoreUnavailable:
+                continue  # whether it was committed is not known: the database knows
+            async with self._moved:
+                self.committed.append(message_id)
+                self._moved.notify_all()
+
+    async def until_more(self, count: int) -> None:
+        """Returns once so many more are committed."""
+        goal = len(self.committed) + count
+        async with asyncio.timeout(60), self._moved:
+            await self._moved.wait_for(lambda: len(self.committed) >= goal)
+
+    def stop(self) -> None:
+        """Nothing new is begun."""
+        self._stopping.set()
+
+
 async def test_postgres_killed_again_and_again_under_load_loses_nothing_and_invents_nothing(
     database: PostgresDatabase, store: Database, outbox: Outbox, recorder: Recorder
 ) -> None:
-    """Four writers each change a state and tell of it. Whatever happened to a commit, change and message share its fate."""
-    inbox = Inbox("scheduler")
-    committed: list[str] = []
-    moved = asyncio.Condition()
-    stop = asyncio.Event()
-
-    async def write(writer: int) -> None:
-        number = 0
-        while not stop.is_set():
-            message_id = f"{writer}-{number:06}"
-            number += 1
-            try:
-                async with store.transaction() as connection:
-                    await inbox.first_time(connection, "state", message_id)
-                    await outbox.enqueue_raw(connection, "EVT", "evt.test", b"{}", message_id)
-            except StoreUnavailable:
-                continue  # whether it was committed is not known: the database knows
-            async with moved:
-                committed.append(message_id)
-                moved.notify_all()
-
+    """Four writers. Whatever happened to a commit, change and message share its fate."""
     relay = asyncio.create_task(Relay(store, outbox, recorder).run())
-    writers = [asyncio.create_task(write(number)) for number in range(4)]
+    writers = Writers(store, outbox)
+    writing = [asyncio.create_task(writers.write(number)) for number in range(4)]
     for _ in range(3):
-        goal = len(committed) + 100
-        async with asyncio.timeout(60), moved:
-            await moved.wait_for(lambda goal=goal: len(committed) >= goal)
+        await writers.until_more(100)
         await asyncio.to_thread(database.server.kill)
         await asyncio.to_thread(database.server.start)
-    stop.set()
-    await asyncio.gather(*writers)
+    writers.stop()
+    await asyncio.gather(*writing)
     await send(store, outbox, "the last")
     await asyncio.wait_for(recorder.until_published("the last"), 60)
     await _cancelled(relay)
@@ -192,7 +210,7 @@ async def test_postgres_killed_again_and_again_under_load_loses_nothing_and_inve
     states = {row["message_id"] for row in await connection.fetch("select message_id from scheduler.inbox")}
     await connection.close()
     published = list(dict.fromkeys(recorder.ids))
-    assert set(committed) <= states
+    assert set(writers.committed) <= states
     assert set(published) - {"the last"} == states
     for writer in range(4):
         of_one = [message for message in published if message.startswith(f"{writer}-")]
