@@ -104,6 +104,12 @@ class Gone(GatewayError):
     advice = "For a stream: open it again without Last-Event-ID; it begins with a fresh snapshot."
 
 
+class Expired(Gone):
+    """The content was kept for a while and is not there any more."""
+
+    advice = "Nothing brings it back. The task itself is there, and so is the branch where it published one."
+
+
 class BodyTooLarge(GatewayError):
     """The request's body is over the limit."""
 

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 
 from services.gateway.errors import (
     BodyTooLarge,
+    Expired,
     FieldError,
     GatewayError,
-    Gone,
     Invalid,
     MethodNotAllowed,
     NotFound,
@@ -120,7 +120,7 @@ def of_failure(error: Exception) -> GatewayError:  # noqa: PLR0911 - one line pe
         case RequestValidationError():
             return of_validation(error)
         case BlobMissing():
-            return Gone("The content was kept for a while and is not there any more.")
+            return Expired()
         case BlobCorrupt() | BlobTooLarge():
             return GatewayError("What is stored cannot be shown.")
         case Refused(reason="not_found"):

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from cli import watching
+from cli.exits import CliError
 from deploy.nats.api import Api
 from shared.bus.streams import Stream
 from shared.events.failures import FailureClass
@@ -62,3 +66,32 @@ def test_a_snapshot_that_is_gone_before_the_change_is_published_is_not_missed(
     expire(stack, Stream.BLOB_WORKSPACE)
     published = Row("succeeded", outcome="published", kept=True, pushed=True)
     ends(stack, person, task, published, Remote(git_server, repository))
+
+
+def test_kept_work_that_is_gone_before_it_is_published_by_hand(
+    stack: Stack, person: Person, project: str, repository: str, git_server: GitServer
+) -> None:
+    task = person.task(project, "echo half > half.txt; exit 1")
+    half = ends(stack, person, task, Row("failed", FailureClass.AGENT_FAILED, "agent_exit", kept=True), Remote(git_server, repository))
+    expire(stack, Stream.BLOB_RESULT)
+    person.client.post(f"/v1/tasks/{task}/publish", {})
+    watching.until_heard(person.client, half)
+    ended = ends(stack, person, task, LOST, Remote(git_server, repository))
+    assert ended["kept"] is None
+    with pytest.raises(CliError) as refused:
+        person.client.post(f"/v1/tasks/{task}/publish", {})
+    assert str(refused.value.problem["type"]).endswith(":nothing-kept")
+
+
+def test_what_a_task_said_and_made_is_gone_after_its_time_and_the_rest_of_it_is_there(stack: Stack, person: Person, project: str) -> None:
+    task = person.until(person.task(project, "echo begun; echo done > done.txt"))
+    assert (task["state"], task["outcome"]) == ("succeeded", "published"), task
+    for stream in (Stream.BLOB_TRANSCRIPT, Stream.BLOB_CHANGES):
+        expire(stack, stream)
+    for what in ("messages", "changes", "patch"):
+        with pytest.raises(CliError) as gone:
+            person.client.get(f"/v1/tasks/{task['id']}/{what}")
+        problem = gone.value.problem
+        assert (problem["status"], problem["detail"]) == (410, "The content was kept for a while and is not there any more."), what
+        assert "Nothing brings it back." in problem["advice"]
+    assert person.get(task["id"]) == task

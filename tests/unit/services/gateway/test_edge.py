@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 
 from services.gateway import problems
 from services.gateway.edge import BodyLimits, Edge
-from services.gateway.errors import GatewayError, Unauthenticated, Unavailable
+from services.gateway.errors import Expired, GatewayError, Unauthenticated, Unavailable
 from services.gateway.tokens import Caller
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
 from shared.bus.errors import NoAnswer, ReadFailed, Refused
 from shared.events.ids import OwnerId, fresh
-from shared.store.errors import StoreConflict, StoreUnavailable
+from shared.store.errors import OutboxFull, StoreConflict, StoreUnavailable
 
 CALLER = Caller(OwnerId(fresh()), fresh(), "authenticated", None, datetime.now(UTC) + timedelta(hours=1))
 
@@ -105,6 +105,7 @@ async def test_a_body_at_the_limit_is_taken_and_one_over_it_is_not() -> None:
         (ReadFailed(), 503),
         (StoreUnavailable(), 503),
         (StoreConflict(), 503),
+        (OutboxFull(), 503),
         (Refused("not_found"), 404),
         (Refused("invalid"), 500),
         (Unavailable(), 503),
@@ -126,7 +127,7 @@ def test_every_failure_has_its_status(failure: Exception, status: int) -> None:
 def test_every_error_has_a_name_and_advice_of_its_own() -> None:
     kinds = [GatewayError, *GatewayError.__subclasses__()]
     assert len({kind.slug for kind in kinds}) == len(kinds)
-    for kind in kinds:
+    for kind in (*kinds, Expired):
         assert kind.advice
         assert kind.__doc__
         assert kind().detail == kind.__doc__
