@@ -10,7 +10,7 @@ check: ## everything that needs no server
 	$(PY)/ruff format --check .
 	$(PY)/pyright
 	$(PY)/lint-imports
-	$(PY)/pytest -q tests/unit tests/contract
+	$(PY)/pytest -q --numprocesses 2 --dist loadfile tests/unit tests/contract
 
 test: ## everything
 	./async-code test
