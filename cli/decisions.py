@@ -42,14 +42,21 @@ def approve(task: TaskArgument, tree: TreeOption = None, yes: YesFlag = False, j
     _approve(client, view, tree, yes=yes, json_flag=json_flag)
 
 
-@app.command(epilog=examples("task reject 3f2a"))
-def reject(task: TaskArgument, json_flag: JsonFlag = False) -> None:
-    """Leave the change that waits unpublished: the task ends without a branch, and nothing of the change is kept.
+@app.command(epilog=examples("task reject 3f2a", "task reject 3f2a --yes"))
+def reject(
+    task: TaskArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Show nothing, and do not ask.")] = False,
+    json_flag: JsonFlag = False,
+) -> None:
+    """Leave the change that waits unpublished, after showing it as `task approve` does: the task ends, and nothing of the change is kept.
 
-    Of a task that waits for a budget: do not raise it. The task ends as failed; what it made is kept.
+    Of a task that waits for a budget: do not raise it. The task ends as failed; what it made is kept. Scripts are not asked.
     """
     client = current().client
-    _act(client, task_id(client, task), "reject", {}, "is rejected", json_flag=json_flag)
+    whole = task_id(client, task)
+    if not yes and _terminal(json_flag):
+        _unwanted(client, client.get(f"/v1/tasks/{whole}"))
+    _act(client, whole, "reject", {}, "is rejected", json_flag=json_flag)
 
 
 @app.command(epilog=examples("task budget 3f2a 5", "task budget 3f2a"))
@@ -163,6 +170,15 @@ def _agreed(view: Json, changes: Json, tree: str | None) -> str:
     if not typer.confirm("Push exactly this tree?"):
         raise CliError("Nothing was pushed.", f"The whole diff: {_typed('diff', view)}", Exit.FAILED)
     return shown
+
+
+def _unwanted(client: Client, view: Json) -> None:
+    """A person was shown the change that waits, if one does, and does not want it. Raises CliError where they do."""
+    if view.get("state") != "awaiting_approval":
+        return
+    review.show(view, client.get(f"/v1/tasks/{view['id']}/changes"))
+    if not typer.confirm("Leave it unpublished, for good?"):
+        raise CliError("Nothing was rejected.", f"The whole diff: {_typed('diff', view)}", Exit.FAILED)
 
 
 def _terminal(json_flag: bool) -> bool:

@@ -59,6 +59,21 @@ def test_an_approval_shows_what_is_protected_and_asks(api: Api, person: Person) 
     assert (code, len(sent(api, "approve"))) == (Exit.REFUSED, 1)
 
 
+def test_a_rejection_shows_what_is_protected_and_asks_and_a_script_is_not_asked(api: Api, person: Person) -> None:
+    api.answers["GET", TASK] = Answer(waiting())
+    api.answers["GET", f"{TASK}/changes"] = Answer(CHANGES)
+    api.answers["POST", f"{TASK}/reject"] = Answer(task("cancelled"), 202)
+    code, said = person.on_terminal("task", "reject", TASK_ID, typed="n\n")
+    assert (code, sent(api, "reject")) == (Exit.FAILED, [])
+    assert "Nothing was rejected." in said
+    code, said = person.on_terminal("task", "reject", TASK_ID, typed="y\n")
+    assert (code, len(sent(api, "reject"))) == (0, 1)
+    assert said.index("app.py") < said.index("1 protected file") < said.index(CI) < said.index("matches .github/workflows/**")
+    for arguments in (["--yes"], ["--json"]):
+        assert person.run("task", "reject", TASK_ID, *arguments).returncode == 0
+    assert len(sent(api, "reject")) == 3
+
+
 def test_a_script_names_the_tree_it_approves(api: Api, person: Person) -> None:
     api.answers["GET", TASK] = Answer(task("running"))
     assert person.run("task", "approve", TASK_ID, "--yes", "--tree", TREE).returncode == Exit.REFUSED
