@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from services.runner import packages
 from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Agent, Assignment, Ending
 from services.runner.checkpointing import Checkpointing, Keeper, Pace, Work
@@ -83,7 +84,7 @@ class Attempt:
 
     async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
         """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
-        warm = self._pool.take(order.spec, door=self._agent.vendor is not None)
+        warm = self._pool.take(order.spec, door=order.door_request.leads_out)
         try:
             door = await self._opened(order, warm)
         except BaseException:
@@ -99,7 +100,7 @@ class Attempt:
 
     async def _opened(self, order: Order, warm: Warm | None) -> Door | None:
         """The door; where a warm sandbox waits for one, in its place."""
-        if not self._agent.vendor:
+        if not order.door_request.leads_out:
             return None
         return await self._egress.open(replace(order.door_request, place=warm.place if warm is not None else None))
 
@@ -129,9 +130,9 @@ class Attempt:
         elsewhere = await self._stop.unless(self._loaded(sandbox, order))
         if elsewhere is None:
             return Made(self._stop.code)
-        program = self._agent.program(
-            replace(order.assignment, elsewhere=elsewhere, session_id=None if order.point is None else order.point.session_id)
-        )
+        session_id = None if order.point is None else order.point.session_id
+        program = self._agent.program(replace(order.assignment, elsewhere=elsewhere, session_id=session_id))
+        program = packages.reached(program, order.assignment.door, order.door_request.packages)
         taken_of = Work(sandbox, order.base_sha, order.room)
         self._checkpoints = Checkpointing(self._agent, order.keeper, order.pace, taken_of, lambda: self._spent(order))
         for sentence in notes.of(elsewhere):
@@ -265,7 +266,7 @@ class Attempt:
 
     async def _spent(self, order: Order) -> Spending:
         """What the door says, or said last: a silent egress process is no reason to do the work again."""
-        if self._agent.vendor:
+        if order.door_request.leads_out:
             try:
                 self.spending = await self._egress.spending(order.spec.run_id, order.spec.fence)
             except Transient as error:
@@ -275,7 +276,7 @@ class Attempt:
 
     async def _watched_door(self, order: Order) -> None:
         """Asking keeps the door open across a restart of the egress process."""
-        while self._agent.vendor:
+        while order.door_request.leads_out:
             await asyncio.sleep(_DOOR_SECONDS)
             await self._spent(order)
 

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from services.runner.errors import CredentialMissing
+from services.runner.errors import CredentialMissing, SandboxUnavailable
 from shared.events.ids import OwnerId, RunId, Sha256, TaskId
-from shared.events.values import CredentialRef, Usage
+from shared.events.values import CredentialRef, Ecosystem, Usage
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,19 @@ class DoorRequest:
     task_id: TaskId
     credential: CredentialRef | None
     vendor: str | None
-    """Whose model API: the agent's, as its credential is. None: the agent wants no way out."""
+    """Whose model API: the agent's, as its credential is. None: the agent needs no model."""
     max_cost_usd: float
     max_answers: int | None
     """Of the model; None where the agent itself keeps to its turns."""
     place: Place | None = None
     """Where to open it; None: in a place of its own."""
+    packages: tuple[Ecosystem, ...] = ()
+    """The families of packages that may be read through it."""
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether there is anything behind it."""
+        return self.vendor is not None or bool(self.packages)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Refused:
 
     reason: str
     request_digest: Sha256
+    ecosystem: Ecosystem | None = None
+    """Whose packages it was about; None: the model's API."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,8 @@ class NullEgress:
 
     async def open(self, request: DoorRequest) -> Door:
         """See Egress."""
+        if request.vendor is None:
+            raise SandboxUnavailable("this runner has no egress process, which alone reaches packages")
         raise CredentialMissing(f"run {request.run_id} needs a model, and this runner has no egress process")
 
     async def place(self) -> Place:

@@ -44,31 +44,16 @@ class EgressClient:
 
     async def open(self, request: DoorRequest) -> Door:
         """See Egress."""
-        if request.credential is None:
-            raise CredentialMissing(f"run {request.run_id} names no model key")
-        question = AskSealedCredential(
-            owner=request.owner,
-            task_id=request.task_id,
-            credential_id=request.credential.credential_id,
-            version=request.credential.version,
-        )
-        try:
-            answer = await self._bus.ask(question)
-        except AnswerRefused as error:
-            raise CredentialMissing(f"the model key of run {request.run_id} is not there any more") from error
         wanted = OpenDoor.model_construct(
             run_id=request.run_id,
             fence=request.fence,
             token=SecretStr(secrets.token_urlsafe(32)),
             owner=request.owner,
-            credential_id=request.credential.credential_id,
-            version=request.credential.version,
-            sealed=answer.sealed,
-            base_url=answer.base_url,
-            vendor=request.vendor,
             max_cost_usd=request.max_cost_usd,
             max_answers=request.max_answers,
             place=request.place.name if request.place is not None else None,
+            packages=request.packages,
+            **(await self._to_a_model(request) if request.vendor is not None else {}),
         )
         self._opened[_key(request.run_id, request.fence)] = wanted  # before it is there: a sweep must not take it for left over
         try:
@@ -92,6 +77,19 @@ class EgressClient:
         """See Egress."""
         self._places.discard(place.name)  # also where nobody answers: then a sweep gives it up
         await self._call("DELETE", f"/places/{place.name}")
+
+    async def _to_a_model(self, request: DoorRequest) -> dict[str, Any]:
+        """What a door to a model needs beside the rest: whose it is, and the key, sealed."""
+        if request.credential is None:
+            raise CredentialMissing(f"run {request.run_id} names no model key")
+        credential_id, version = request.credential.credential_id, request.credential.version
+        question = AskSealedCredential(owner=request.owner, task_id=request.task_id, credential_id=credential_id, version=version)
+        try:
+            answer = await self._bus.ask(question)
+        except AnswerRefused as error:
+            raise CredentialMissing(f"the model key of run {request.run_id} is not there any more") from error
+        key = {"credential_id": credential_id, "version": version, "sealed": answer.sealed, "base_url": answer.base_url}
+        return {"vendor": request.vendor, **key}
 
     async def spending(self, run_id: RunId, fence: int) -> Spending:
         """See Egress. A door that a restart of the egress process closed is opened again: the sandbox's next request finds it."""
@@ -175,5 +173,5 @@ def _key(run_id: RunId, fence: int) -> str:
 def _spending(body: bytes) -> Spending:
     report = DoorReport.model_validate_json(body)
     usage = Usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens, cost_usd=report.cost_usd, requests=report.requests)
-    refusals = tuple(Refused(refusal.reason, refusal.request_digest) for refusal in report.refusals)
+    refusals = tuple(Refused(refusal.reason, refusal.request_digest, refusal.ecosystem) for refusal in report.refusals)
     return Spending(usage, report.upstream_status, report.exhausted, refusals, report.trouble, report.silent_seconds, report.answers)

@@ -218,6 +218,7 @@ class Run:
                 agent.vendor,
                 max(0.0, round(command.limits.max_cost_usd - found.spent.cost_usd, 6)),
                 None if agent.keeps_to_turns else max(0, command.limits.max_turns - found.answers),
+                packages=command.packages,
             ),
             base_sha=command.base_sha,
             workspace=self._room / "workspace.tar",
@@ -262,7 +263,11 @@ class Run:
     async def _tell_refusals(self, made: Made) -> None:
         for refused in made.spending.refusals:
             payload = EgressRefused(
-                run_id=self._command.run_id, fence=self._lease.fence, reason=refused.reason, request_digest=refused.request_digest
+                run_id=self._command.run_id,
+                fence=self._lease.fence,
+                reason=refused.reason,
+                request_digest=refused.request_digest,
+                ecosystem=refused.ecosystem,
             )
             await self._with.bus.publish(self.fact(payload, more=f".{refused.reason}.{refused.request_digest}"))
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class EgressProcess:
     base_url: str
     allow_networks: str = '["127.0.0.0/8"]'
     patience_seconds: float = 0
+    more: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further variables."""
     keyring: Keyring = field(default_factory=Keyring.generate)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -53,6 +56,7 @@ class EgressProcess:
             "EGRESS_OPENAI_BASE_URL": self.base_url,
             "EGRESS_ALLOW_NETWORKS": self.allow_networks,
             "EGRESS_PATIENCE_SECONDS": str(self.patience_seconds),
+            **self.more,
         }
         self.control.unlink(missing_ok=True)
         with self.log.open("ab") as log:
@@ -119,6 +123,11 @@ class EgressProcess:
             max_cost_usd=max_cost_usd,
         )
         return asked.model_dump(mode="json")
+
+    def packages_door(self, families: Sequence[str]) -> dict[str, Any]:
+        """A request for a door to packages alone."""
+        run: dict[str, Any] = {"run_id": ids.fresh(), "fence": 1, "token": "t" * 32, "owner": ids.fresh(), "max_cost_usd": 1.0}
+        return run | {"packages": list(families)}
 
     async def open(self, document: dict[str, Any]) -> Path:
         """Open a door; gives the path of its socket."""

@@ -9,6 +9,8 @@ from aiohttp import web
 
 from services.runner.egress import connections
 from services.runner.egress.control import Control
+from services.runner.egress.packages.registries import registries
+from services.runner.egress.packages.settings import PackageSettings
 from services.runner.egress.settings import EgressSettings
 from shared.secrets import Keyring
 from shared.telemetry.health import HealthServer, HealthSettings
@@ -17,13 +19,13 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def egress(settings: EgressSettings, health: HealthSettings) -> AsyncGenerator[None]:
+async def egress(settings: EgressSettings, packages: PackageSettings, health: HealthSettings) -> AsyncGenerator[None]:
     """Serve the control socket until the context ends."""
     keyring = Keyring.load(settings.keyring_file)
     for directory in (settings.sockets_dir, settings.state_dir):
         directory.mkdir(parents=True, exist_ok=True)
-    async with connections.session(settings) as client:
-        control = Control(settings, keyring, client)
+    async with connections.session(settings) as client, registries(packages, settings) as package_registries:
+        control = Control(settings, keyring, client, package_registries)
         runner = web.AppRunner(control.application, access_log=None)
         await runner.setup()
         settings.control_socket.unlink(missing_ok=True)

@@ -80,11 +80,12 @@ class CheckedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def _check(host: str, settings: EgressSettings) -> None:
+def check(host: str, settings: EgressSettings) -> None:
+    """Raises AddressRefused for an address that is not permitted; a name is judged each time that it is resolved."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return  # a name: the resolver judges it each time
+        return
     if not permitted(host, settings.allow_networks):
         raise AddressRefused(host)
 
@@ -97,7 +98,7 @@ def admit(base_url: str, settings: EgressSettings) -> None:
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    _check(host, settings)
+    check(host, settings)
     if parts.scheme != "https" and not _opened(host, settings):
         raise AddressRefused(host)
 
@@ -113,7 +114,7 @@ def _opened(host: str, settings: EgressSettings) -> bool:
 def session(settings: EgressSettings) -> aiohttp.ClientSession:
     """A client for the upstreams. Raises AddressRefused at once where one is configured by an address that is not permitted."""
     for base_url in (settings.anthropic_base_url, settings.openai_base_url):
-        _check(urlsplit(base_url).hostname or "", settings)
+        check(urlsplit(base_url).hostname or "", settings)
     trust = ssl.create_default_context(cafile=str(settings.ca_bundle) if settings.ca_bundle else None)
     # No limit over all doors: each has its own, and one must not use up the others' connections.
     connector = aiohttp.TCPConnector(resolver=CheckedResolver(settings.allow_networks), ssl=trust, limit=0, ttl_dns_cache=30)

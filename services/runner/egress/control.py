@@ -21,6 +21,8 @@ from services.runner.egress import upstreams
 from services.runner.egress.connections import AddressRefused
 from services.runner.egress.doors import Door, DoorKey
 from services.runner.egress.messages import PLACE, DoorReport, MadePlace, OpenDoor, OpenedDoor
+from services.runner.egress.packages.keeper import Keeper
+from services.runner.egress.packages.registries import Registries
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.upstreams import UnknownVendor
@@ -42,7 +44,8 @@ _KEY = re.compile(r"(?P<run>[0-9a-f-]{36})\.(?P<fence>[1-9][0-9]{0,18})")
 class _Opened:
     directory: Path
     door: Door
-    proxy: Proxy
+    proxy: Proxy | None
+    """None: it leads to no model."""
     runner: web.AppRunner
     server: asyncio.Server
 
@@ -52,7 +55,8 @@ class _Opened:
         await self.runner.cleanup()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_SECONDS):
-                await self.proxy.quiet()
+                if self.proxy is not None:
+                    await self.proxy.quiet()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -65,11 +69,12 @@ class _TurnedAway(asyncio.Protocol):
 class Control:
     """Keeps the open doors."""
 
-    def __init__(self, settings: EgressSettings, keyring: Keyring, client: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: EgressSettings, keyring: Keyring, client: aiohttp.ClientSession, registries: Registries) -> None:
         self._settings = settings
         self._keyring = keyring
         self._prices = price_list.load(settings.prices_file, refuses_unknown=settings.unknown_model == "refuse")
         self._client = client
+        self._registries = registries
         self._doors: dict[str, _Opened] = {}
         self._opening = asyncio.Lock()
         self.application = web.Application(client_max_size=256 * 1024)
@@ -110,19 +115,26 @@ class Control:
         return web.json_response(OpenedDoor(directory=str(directory), socket_name=SOCKET_NAME).model_dump())
 
     async def _listen(self, key: DoorKey, asked: OpenDoor, directory: Path) -> None:
-        upstream = upstreams.of(asked.vendor, self._settings, self._prices, asked.base_url)
-        credential = self._unsealed(asked)
+        upstream = upstreams.of(asked.vendor, self._settings, self._prices, asked.base_url) if asked.vendor is not None else None
         journal = self._settings.state_dir / f"{key}.json"
-        door = Door(key, asked.token, credential, asked.max_cost_usd, journal, asked.max_answers)
-        proxy = Proxy(door, upstream, self._client, self._settings)
-        runner = web.AppRunner(proxy.application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
+        door = Door(key, asked.token, self._unsealed(asked), asked.max_cost_usd, journal, asked.max_answers)
+        proxy = Proxy(door, upstream, self._client, self._settings) if upstream is not None else None
+        application = proxy.application if proxy is not None else web.Application()
+        if asked.packages:
+            Keeper(door, asked.packages, self._registries).join(application)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
         self._doors[str(key)] = _Opened(directory, door, proxy, runner, server)
         log.info("door_opened", run=str(key))
 
     def _unsealed(self, asked: OpenDoor) -> SecretBytes:
-        """The key, for the place it was stored for. What was sealed before places were bound goes to its vendor's own API alone."""
+        """The key, for the place it was stored for. What was sealed before places were bound goes to its vendor's own API alone.
+
+        A door that leads to no model opens none, whatever it was asked with.
+        """
+        if asked.vendor is None or asked.credential_id is None:
+            return SecretBytes(b"")
         older = Context(purpose=Purpose.MODEL_KEY, owner=asked.owner, credential_id=asked.credential_id, version=asked.version)
         try:
             return self._keyring.open(asked.sealed, replace(older, place=model_place(asked.vendor, asked.base_url)))

@@ -47,6 +47,12 @@ class Refusal:
 
     reason: str
     request_digest: str
+    ecosystem: str | None = None
+    """Whose packages it was about; None: the model's API."""
+
+    def document(self) -> dict[str, str | None]:
+        """The form in which it is stored and told."""
+        return {"reason": self.reason, "request_digest": self.request_digest, "ecosystem": self.ecosystem}
 
 
 @dataclass
@@ -75,13 +81,13 @@ class Spending:
             "answers": self.answers,
             "upstream_status": self.upstream_status,
             "trouble": str(self.trouble),
-            "refusals": [{"reason": refusal.reason, "request_digest": refusal.request_digest} for refusal in self.refusals],
+            "refusals": [refusal.document() for refusal in self.refusals],
         }
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "Spending":
         """Read back what `document` gave."""
-        refusals = [Refusal(str(item["reason"]), str(item["request_digest"])) for item in document.pop("refusals")]
+        refusals = [Refusal(**item) for item in document.pop("refusals")]
         return cls(**document, refusals=refusals)
 
 

@@ -26,7 +26,7 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.ids import RunId
 from shared.events.output import OutputLine
 from shared.events.questions import AskRunInput, RunInput
-from shared.events.values import BlobClass, BlobRef, Fate, Limits
+from shared.events.values import BlobClass, BlobRef, Ecosystem, Fate, Limits
 from shared.telemetry.health import HealthSettings
 from tests.integration.services.runner.inside import SMALL
 from tests.integration.services.runner.snapshots import Snapshot
@@ -59,19 +59,35 @@ class Stage:
         await self.gateway.subscribe("evt.>", lambda _: self.stirred.set())
         await self.gateway.subscribe("out.>", lambda _: self.stirred.set())
 
-    async def command(self, snapshot: Snapshot, prompt: str | None, limits: Limits = SMALL, agent: str = "shell") -> AnyEnvelope:
+    async def command(
+        self,
+        snapshot: Snapshot,
+        prompt: str | None,
+        limits: Limits = SMALL,
+        agent: str = "shell",
+        packages: tuple[Ecosystem, ...] = (),
+    ) -> AnyEnvelope:
         """Asks for a run."""
-        asked = await self.unsent(snapshot, prompt, limits, agent)
+        asked = await self.unsent(snapshot, prompt, limits, agent, packages)
         await self.scheduler.publish(asked)
         return asked
 
-    async def unsent(self, snapshot: Snapshot, prompt: str | None, limits: Limits = SMALL, agent: str = "shell") -> AnyEnvelope:
+    async def unsent(
+        self,
+        snapshot: Snapshot,
+        prompt: str | None,
+        limits: Limits = SMALL,
+        agent: str = "shell",
+        packages: tuple[Ecosystem, ...] = (),
+    ) -> AnyEnvelope:
         """What asks for a run, and is not asked yet."""
         workspace = await BlobStore(self.git).put_file(BlobClass.WORKSPACE, snapshot.tar)
         run_id = RunId(ids.fresh())
         if prompt is not None:
             self.prompts[run_id] = prompt
-        payload = commands.RunnerStart(run_id=run_id, agent=agent, limits=limits, base_sha=snapshot.base_sha, workspace=workspace)
+        payload = commands.RunnerStart(
+            run_id=run_id, agent=agent, limits=limits, base_sha=snapshot.base_sha, workspace=workspace, packages=packages
+        )
         return envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
 
     async def again(self, command: AnyEnvelope) -> None:
@@ -168,6 +184,7 @@ async def in_process(
     health: HealthSettings | None = None,
     grace_seconds: float | None = None,
     checkpoint_turn_seconds: float = 0.5,
+    egress_socket: Path | None = None,
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -181,6 +198,7 @@ async def in_process(
         max_output_mib=max_output_mib,
         docker_host=docker_host,
         store_wait_seconds=store_wait_seconds,
+        egress_socket=egress_socket,
     )
     changes: dict[str, Any] = {"retry_delays_seconds": retry_delays_seconds}
     bus = stage.server.settings("runner").model_copy(update=changes | ({} if grace_seconds is None else {"grace_seconds": grace_seconds}))
