@@ -24,6 +24,7 @@ from deploy.embedded import (
     logs,
     measuring,
     provision,
+    registries,
     settings,
     users,
 )
@@ -112,6 +113,8 @@ def _start(layout: Layout, *, foreground: bool, images: bool) -> int:
     docker_engine.ensure(layout, given.get("DOCKER_HOST"))
     wanted = ensure_images(lambda text: print(f"  {text}", file=sys.stderr)) if images else recipe.tags(ImageSettings()).agents
     write_atomically(layout.images, json.dumps(wanted).encode())
+    if not layout.registries.exists():
+        write_atomically(layout.registries, json.dumps(registries.find(given)).encode())
     started = time.monotonic()
     app = install.install(CHECKOUT, Path(sys.prefix), layout.app)
     if foreground:

@@ -31,7 +31,7 @@ DATABASE_USERS = ("gateway", "scheduler", "audit", "auth")
 def prepare(layout: Layout, config: Config, settings: Mapping[str, str], users: Mapping[str, User], app: App) -> Deployment:
     """Make what is missing; gives the deployment that the table of processes follows from."""
     layout.make(users)
-    deployment = Deployment(layout, config, settings, users, app, binaries.find(), layout.agent_images())
+    deployment = Deployment(layout, config, settings, users, app, binaries.find(), layout.agent_images(), layout.found_registries())
     _nats(deployment)
     _databases(deployment)
     _auth(layout, users)

@@ -3,13 +3,14 @@
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded import capacity
 from deploy.embedded.identity import MARKER
 from deploy.embedded.install import App
 from deploy.embedded.process import CommandReady, Finished, HttpReady, Process, Ready, TcpReady
+from deploy.embedded.registries import Found
 from deploy.embedded.state import Config, Layout
 from deploy.embedded.users import DOCKER_HOST, OPERATOR, User
 from deploy.postgres.binaries import Binaries
@@ -18,6 +19,11 @@ from deploy.postgres.cluster import SUPERUSER, Account, Cluster
 DATABASE = "async_code"
 SERVICES = ("audit", "scheduler", "git", "runner", "gateway")
 _WITH_DATABASE = ("gateway", "scheduler", "audit")
+FILE_ORIGINS = "FILE_ORIGINS"
+"""No family of its own: where the files of the others lie."""
+PACKAGE_SOURCES = ("PIP", "NPM", "CARGO", "GO", "DEBIAN", FILE_ORIGINS)
+LISTS = ("DEBIAN", FILE_ORIGINS)
+"""Of several addresses; each of the others is one."""
 _MODEL_APIS = {"ANTHROPIC_BASE_URL": "https://api.anthropic.com", "OPENAI_BASE_URL": "https://api.openai.com"}
 
 
@@ -33,6 +39,8 @@ class Deployment:
     postgres: Binaries
     images: Mapping[str, str]
     """Agent → image. By content, so that another version's build on this host changes nothing under a running stack."""
+    registries: Found = field(default_factory=dict[str, list[str]])
+    """Where this machine's own package clients go."""
 
     @property
     def nats_url(self) -> str:
@@ -136,12 +144,38 @@ def _egress(deployment: Deployment) -> Process:
         "EGRESS_SOCKETS_DIR": str(deployment.layout.sockets),
         **_upstream(deployment),
         **({"EGRESS_CA_BUNDLE": str(deployment.ca_bundle)} if deployment.ca_bundle else {}),
+        **_packages(deployment),
         **({"EGRESS_PATIENCE_SECONDS": patience} if (patience := deployment.settings.get("MODEL_PATIENCE_SECONDS")) else {}),
     }
     ready = HttpReady(deployment.config.ports["egress_health"])
     argv = (deployment.app.python, "-m", "services.runner.egress")
     # The runner is in the group of the socket directories and must be able to use what is made there.
     return _python(deployment, "egress", "egress", argv, variables, ready=ready, after=("provision",), umask=0o007)
+
+
+def _packages(deployment: Deployment) -> Mapping[str, str]:
+    variables = {
+        f"EGRESS_PACKAGES_{name}": json.dumps(addresses) if name in LISTS else addresses[0]
+        for name, addresses in _package_sources(deployment).items()
+    }
+    kept = deployment.settings.get("PACKAGES_CACHE_MIB")
+    return variables | ({"EGRESS_PACKAGES_CACHE_MIB": kept} if kept else {})
+
+
+def _package_sources(deployment: Deployment) -> Found:
+    """Where packages come from: what the operator says, else where this machine's own clients go. `none` leaves a family out."""
+    sources: dict[str, list[str]] = {}
+    for name in PACKAGE_SOURCES:
+        given = deployment.settings.get(f"PACKAGES_{name}")
+        addresses = deployment.registries.get(name, []) if given is None else [] if given == "none" else _split(given)
+        if addresses:
+            sources[name] = addresses
+    return sources
+
+
+def _served(deployment: Deployment) -> list[str]:
+    """The families that a project can allow: those whose registry the egress process is told of."""
+    return [name.lower() for name in _package_sources(deployment) if name != FILE_ORIGINS]
 
 
 def _scripted(deployment: Deployment) -> bool:
@@ -161,7 +195,8 @@ def _upstream(deployment: Deployment) -> Mapping[str, str]:
     """Where model requests go. A scripted model speaks for every vendor; it lies on loopback, which is opened for it by its one address."""
     if _scripted(deployment):
         url = f"http://127.0.0.1:{deployment.config.ports['model']}"
-        return {**{f"EGRESS_{name}": url for name in _MODEL_APIS}, "EGRESS_ALLOW_NETWORKS": json.dumps(["127.0.0.1/32"])}
+        networks = [*_split(deployment.settings.get("EGRESS_ALLOW_NETWORKS", "")), "127.0.0.1/32"]
+        return {**{f"EGRESS_{name}": url for name in _MODEL_APIS}, "EGRESS_ALLOW_NETWORKS": json.dumps(networks)}
     return {
         **{f"EGRESS_{name}": deployment.settings.get(name, default) for name, default in _MODEL_APIS.items()},
         **_list(deployment, "EGRESS_ALLOW_NETWORKS"),
@@ -204,6 +239,7 @@ def _gateway(deployment: Deployment) -> Mapping[str, str]:
         "GATEWAY_AUTH_JWKS_URL": f"{deployment.config.auth_issuer}/.well-known/jwks.json",
         "GATEWAY_GIT_PUBLIC_KEY_FILE": str(deployment.layout.public / "git-key.json"),
         "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(deployment.layout.public / "egress-key.json"),
+        "GATEWAY_PACKAGES": json.dumps(_served(deployment)),
         **({"GATEWAY_ALLOW_REPOSITORY_SCHEMES": json.dumps(_split(protocols))} if protocols else {}),
         **({"GATEWAY_MAX_LIMITS": deployment.settings["MAX_LIMITS"]} if "MAX_LIMITS" in deployment.settings else {}),
         **({"GATEWAY_KEEP_TASKS_DAYS": deployment.settings["KEEP_TASKS_DAYS"]} if "KEEP_TASKS_DAYS" in deployment.settings else {}),

@@ -28,7 +28,8 @@ def current(root: Path) -> Deployment:
     app = App(Path(__file__).parents[2], Path(sys.prefix))
     operator = settings.load(layout.settings)
     accounts = users.ensure(operator.get("DOCKER_HOST", users.DOCKER_HOST))
-    return Deployment(layout, Config.load(layout.config), operator, accounts, app, binaries.find(), layout.agent_images())
+    images, registries = layout.agent_images(), layout.found_registries()
+    return Deployment(layout, Config.load(layout.config), operator, accounts, app, binaries.find(), images, registries)
 
 
 async def provision(deployment: Deployment) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.embedded.registries import ADDRESS
 from deploy.embedded.state import write_atomically
 from deploy.nats import rooms
 
@@ -59,6 +60,15 @@ _LARGE_NUMBER = r"[0-9]{1,8}"
 _SWITCH = r"true|false"
 _NETWORKS = r"[0-9a-fA-F.:/, ]*"
 _URL = r"https?://[^\s@]+"
+_PLACES = rf"none|{ADDRESS}(, *{ADDRESS})*"
+_PACKAGES = {
+    "PIP": "the simple index that sandboxes may read, or none; the one of this machine's pip by default",
+    "NPM": "the npm registry, or none; the one of this machine's npm by default",
+    "CARGO": "the sparse index of crates, or none; what this machine's cargo is set to by default",
+    "GO": "the Go module proxy, or none; the one of this machine's go by default",
+    "DEBIAN": "Debian archives, comma-separated, or none; those of the images by default",
+    "FILE_ORIGINS": "where registries' files lie beside themselves, comma-separated, or none; where these registries say by default",
+}
 
 TABLE = (
     Setting("HTTP_HOST", r"[0-9a-fA-F.:]+", "the address the API listens on; 127.0.0.1 by default"),
@@ -73,6 +83,8 @@ TABLE = (
     Setting("ANTHROPIC_BASE_URL", _URL, "where requests to Anthropic's models go; its API by default"),
     Setting("OPENAI_BASE_URL", _URL, "where requests to OpenAI's models go; its API by default"),
     Setting("EGRESS_ALLOW_NETWORKS", _NETWORKS, "private networks that the egress process may reach; none by default"),
+    *(Setting(f"PACKAGES_{name}", _PLACES, meaning) for name, meaning in _PACKAGES.items()),
+    Setting("PACKAGES_CACHE_MIB", _LARGE_NUMBER, "how much of the registries' files is kept, in MiB; 2048 by default", (0, 67_108_864)),
     Setting("MODEL_PATIENCE_SECONDS", _NUMBER, "how long in a row a model API that fails is asked again; 60 by default"),
     Setting("CA_BUNDLE", r"/.+", "a PEM file of further authorities, behind TLS inspection; copied when the stack starts"),
     Setting("LEASE_TTL_SECONDS", _NUMBER, "how long a silent runner keeps a run; the runner's own default", (2, 600)),

@@ -48,6 +48,11 @@ class Layout:
         return self.root / "settings.env"
 
     @property
+    def registries(self) -> Path:
+        """Where this machine's own package clients go, as the last start found it."""
+        return self.root / "registries.json"
+
+    @property
     def images(self) -> Path:
         """Agent → image, of the code that was started last."""
         return self.root / "images.json"
@@ -118,6 +123,10 @@ class Layout:
     def secret(self, owner: str, name: str) -> Path:
         """A file that `owner` alone may read."""
         return self.root / "secrets" / owner / name
+
+    def found_registries(self) -> Mapping[str, list[str]]:
+        """What lies in `registries`; nothing where no start has looked yet."""
+        return json.loads(self.registries.read_text()) if self.registries.exists() else {}
 
     def agent_images(self) -> Mapping[str, str]:
         """What lies in `images`; nothing where no start has said it yet."""

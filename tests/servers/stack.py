@@ -53,7 +53,9 @@ class Stack:
         self.root = Path(tempfile.mkdtemp(prefix="async-code-test-", dir="/var/lib"))
         self.root.chmod(0o755)
         # Of its own: the first free port from 8400 on may be another stack's by the time this one comes back from a stop.
-        self.settings = {"HTTP_PORT": str(_port()), **settings}
+        # No start of these waits for this machine's package clients to say where they go.
+        nowhere = {f"PACKAGES_{name}": "none" for name in ("PIP", "NPM", "CARGO", "GO", "DEBIAN", "FILE_ORIGINS")}
+        self.settings = {"HTTP_PORT": str(_port()), **nowhere, **settings}
         self._users = 0
         self._clients: list[Client] = []
 

@@ -37,8 +37,9 @@ class Failed(Exception):
 class Registries:
     """Every registry there is, for all doors: the connections and the files that are kept."""
 
-    def __init__(self, settings: PackageSettings, client: aiohttp.ClientSession, cache: Cache, seal: bytes) -> None:
+    def __init__(self, settings: PackageSettings, egress: EgressSettings, client: aiohttp.ClientSession, cache: Cache, seal: bytes) -> None:
         self.settings = settings
+        self._egress = egress
         self.cache = cache
         self._client = client
         self._seal = seal
@@ -57,6 +58,7 @@ class Registries:
             if origin(url) not in places:
                 raise Refused("redirect_denied")
             try:
+                check(urlsplit(url).hostname or "", self._egress)
                 async with self._client.request(method, URL(url, encoded=True), headers=headers, allow_redirects=False) as answer:
                     if answer.status in _REDIRECTS:
                         url = _followed(url, answer.headers.get("location", ""))
@@ -99,10 +101,7 @@ def _judge(answer: aiohttp.ClientResponse) -> None:
 
 @contextlib.asynccontextmanager
 async def registries(settings: PackageSettings, egress: EgressSettings) -> AsyncGenerator[Registries]:
-    """Raises AddressRefused at once where a registry is configured by an address that is not permitted."""
-    for ecosystem in Ecosystem:
-        for place in settings.origins(ecosystem):
-            check(urlsplit(place).hostname or "", egress)
+    """Until the context ends. A registry that may not be reached is no reason for other runs to wait: it fails when it is asked."""
     trust = ssl.create_default_context(cafile=str(egress.ca_bundle) if egress.ca_bundle else None)
     connector = aiohttp.TCPConnector(resolver=CheckedResolver(egress.allow_networks), ssl=trust, limit=0, ttl_dns_cache=30)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=settings.idle_seconds)
@@ -111,7 +110,7 @@ async def registries(settings: PackageSettings, egress: EgressSettings) -> Async
         connector=connector, timeout=timeout, trust_env=False, auto_decompress=False, cookie_jar=jar
     ) as client:
         directory = settings.cache_dir or egress.state_dir / "packages"
-        yield Registries(settings, client, Cache(directory, settings.cache_mib * _MIB), _seal(egress.state_dir / "packages-seal"))
+        yield Registries(settings, egress, client, Cache(directory, settings.cache_mib * _MIB), _seal(egress.state_dir / "packages-seal"))
 
 
 def _seal(path: Path) -> bytes:

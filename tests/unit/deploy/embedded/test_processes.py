@@ -101,6 +101,24 @@ def test_the_operators_settings_arrive_where_they_belong(deployment: Deployment)
     assert auth["AUTH_SIGNUP_ENABLED"] == "true"
 
 
+def test_packages_come_from_where_the_operator_says_and_else_from_where_this_machine_s_clients_go(deployment: Deployment) -> None:
+    found = {
+        "PIP": ["https://index.example/simple"],
+        "NPM": ["https://npm.example"],
+        "DEBIAN": ["http://a.example/d", "http://b.example/d"],
+    }
+    said = {"PACKAGES_NPM": "none", "PACKAGES_GO": "https://go.example", "PACKAGES_FILE_ORIGINS": "https://f.example, https://g.example"}
+    settled = dataclasses.replace(deployment, registries=found, settings={**deployment.settings, **said})
+    egress, gateway = (by_name(settled)[name].env for name in ("egress", "gateway"))
+    assert gateway["GATEWAY_PACKAGES"] == '["pip", "go", "debian"]'
+    assert {name.removeprefix("EGRESS_PACKAGES_"): value for name, value in egress.items() if "PACKAGES" in name} == {
+        "PIP": "https://index.example/simple",
+        "GO": "https://go.example",
+        "DEBIAN": '["http://a.example/d", "http://b.example/d"]',
+        "FILE_ORIGINS": '["https://f.example", "https://g.example"]',
+    }
+
+
 def test_only_who_has_a_schema_is_told_of_the_database(deployment: Deployment) -> None:
     told = {name for name, process in by_name(deployment).items() if "DATABASE_URL" in process.env}
     assert told == {"gateway", "scheduler", "audit", "auth"}
