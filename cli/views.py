@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from rich.text import Text
 
@@ -92,6 +92,9 @@ def _facts(view: Json) -> Iterator[tuple[str, str]]:
     yield from _budget(view.get("budget") or {})
     if view.get("begins_anew"):
         yield "note", "its second run began on the clean base: nothing was left that it could go on from"
+    for each in cast("list[Json]", view.get("refused") or []):
+        reason, times = str(each.get("reason")).replace("_", " "), int(each.get("times") or 0)
+        yield "refused", f"{each.get('ecosystem') or 'model'}: {reason} ({count(times, 'request')})"
     yield "created", when(view.get("created_at"))
     if seconds := _seconds(view.get("started_at"), view.get("ended_at")):
         yield "took", seconds

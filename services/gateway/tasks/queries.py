@@ -206,6 +206,7 @@ _SHOWN: Final = (
     "budget",
     "begins_anew",
     "kept",
+    "refused",
 )
 
 

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from services.gateway.agent_options import AgentOptions
 from services.gateway.repositories.refs import RefName
-from services.gateway.tasks.view import BudgetWait, Change
+from services.gateway.tasks.view import BudgetWait, Change, Refused
 from services.gateway.text import Line, Request, Resource, storable
 from shared.events import values
 from shared.events.failures import Failure
@@ -119,6 +119,9 @@ class Task(Resource):
     kept: Annotated[
         Kept | None, Field(description="What a task made that ended without publishing it: publish it or discard it. Null: nothing.")
     ]
+    refused: Annotated[
+        tuple[Refused, ...], Field(description="What its sandboxes asked for and did not get, by family of packages; null: of the model.")
+    ] = ()
 
 
 class TaskDetail(Task):

@@ -14,7 +14,7 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.failures import Failure
 from shared.events.ids import GitSha, RunId
 from shared.events.payload import Fact, Value
-from shared.events.values import ENDED, BlobRef, BudgetReached, Kept, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobRef, BudgetReached, Ecosystem, Kept, Outcome, TaskState, Usage
 
 
 class Change(Value):
@@ -34,6 +34,16 @@ class BudgetWait(Value):
     spent_usd: float
     """By the task in all its runs."""
     expires_at: datetime | None = None
+
+
+class Refused(Value):
+    """A kind of request that a sandbox of the task made and did not get."""
+
+    ecosystem: Ecosystem | None
+    """Whose packages it asked for; None: the model's API."""
+    reason: str
+    times: int
+    """Different requests of this kind, as far as the egress process remembers them."""
 
 
 class View(Value):
@@ -61,6 +71,7 @@ class View(Value):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     kept: Kept | None = None
+    refused: tuple[Refused, ...] = ()
     budget: BudgetWait | None = None
     begins_anew: bool = False
     """Its run goes on after a raised budget, and nothing was left that it could go on from."""
@@ -166,7 +177,19 @@ def _learn_of_change(view: View, fact: Fact) -> dict[str, Any]:
         case facts.TaskAwaitingBudget() | facts.RunCheckpointed():
             return _learn_of_costs(view, fact)
         case _:
-            return {}
+            return _learn_of_refusals(view, fact)
+
+
+def _learn_of_refusals(view: View, fact: Fact) -> dict[str, Any]:
+    return {"refused": _counted(view.refused, fact)} if isinstance(fact, facts.EgressRefused) else {}
+
+
+def _counted(refused: tuple[Refused, ...], fact: facts.EgressRefused) -> tuple[Refused, ...]:
+    """In the order in which they were first told."""
+    kinds = {(each.ecosystem, each.reason): each for each in refused}
+    kind = (fact.ecosystem, fact.reason)
+    told = kinds.get(kind) or Refused(ecosystem=fact.ecosystem, reason=fact.reason, times=0)
+    return tuple((kinds | {kind: told.model_copy(update={"times": told.times + 1})}).values())
 
 
 def _run(view: View, run_id: RunId) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from shared.events import catalogue, envelope, facts
 from shared.events.failures import failure
 from shared.events.ids import RunId, fresh
 from shared.events.payload import Fact
-from shared.events.values import ENDED, BlobClass, BlobRef, Budget, BudgetReached, Kept, Outcome, TaskState, Usage
+from shared.events.values import ENDED, BlobClass, BlobRef, Budget, BudgetReached, Ecosystem, Kept, Outcome, TaskState, Usage
 
 from .logs import AT, OWNER, RUN, TASK
 
@@ -66,6 +66,20 @@ def test_a_whole_life_is_told() -> None:
     assert view.change is not None
     assert (view.change.files, view.change.held_reason) == (2, None)
     assert (view.started_at, view.ended_at) == (AT + timedelta(seconds=5), AT + timedelta(seconds=len(WHOLE)))
+
+
+def test_what_was_refused_is_counted_by_kind() -> None:
+    def refused(reason: str, digit: str, ecosystem: Ecosystem | None = Ecosystem.PIP) -> facts.EgressRefused:
+        return facts.EgressRefused(run_id=RUN, fence=4, reason=reason, request_digest=digit * 64, ecosystem=ecosystem)
+
+    asked = (
+        refused("path_denied", "1"),
+        refused("token_wrong", "2", None),
+        refused("path_denied", "3"),
+        refused("path_denied", "4", Ecosystem.GO),
+    )
+    seen = [(each.ecosystem, each.reason, each.times) for each in told(*asked).view.refused]
+    assert seen == [("pip", "path_denied", 2), (None, "token_wrong", 1), ("go", "path_denied", 1)]
 
 
 def test_while_it_is_held_the_reason_is_shown() -> None:
