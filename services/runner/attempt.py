@@ -16,7 +16,7 @@ from services.runner import packages
 from services.runner.agents import notes, upstream
 from services.runner.agents.adapter import Agent, Assignment, Ending
 from services.runner.checkpointing import Checkpointing, Keeper, Pace, Work
-from services.runner.doors import Door, DoorRequest, Egress, Spending
+from services.runner.doors import Door, DoorRequest, Egress, Refused, Spending
 from services.runner.errors import CheckpointRefused, RunFailure, RunnerError, SandboxLost, SandboxUnavailable
 from services.runner.lines import Line, LineSplitter
 from services.runner.recorder import Recorder
@@ -81,6 +81,7 @@ class Attempt:
         self._last: AgentEvent | None = None
         self._checkpoints: Checkpointing | None = None
         self.spending = Spending()
+        self._told: set[Refused] = set()
 
     async def run(self, order: Order, on_started: Callable[[str], Awaitable[None]]) -> Made:
         """Raises RunFailure when there was no agent to judge, EngineUnreachable when another attempt should be made."""
@@ -272,7 +273,15 @@ class Attempt:
             except Transient as error:
                 log.warning("door_not_heard", run_id=order.spec.run_id, error=type(error).__name__)
                 self.spending = replace(self.spending, answers=self.spending.answers or None)
+            await self._tell_refusals()
         return self.spending
+
+    async def _tell_refusals(self) -> None:
+        """Each once, with its host: the run's output can be erased, the trail cannot."""
+        for refused in self.spending.refusals:
+            if refused not in self._told:
+                self._told.add(refused)
+                await self._recorder.tell(notes.refused(refused))
 
     async def _watched_door(self, order: Order) -> None:
         """Asking keeps the door open across a restart of the egress process."""
@@ -287,7 +296,10 @@ class Attempt:
         except Transient as error:
             log.warning("door_not_closed", run_id=order.spec.run_id, error=type(error).__name__)
         else:
-            self.spending = spending if spending.usage.requests > self.spending.usage.requests else self.spending
+            before = self.spending
+            says_more = spending.usage.requests > before.usage.requests or len(spending.refusals) > len(before.refusals)
+            self.spending = spending if says_more else before
+            await self._tell_refusals()
 
 
 async def _gone(sandbox: Sandbox, spec: SandboxSpec) -> None:

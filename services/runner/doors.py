@@ -64,6 +64,8 @@ class Refused:
     request_digest: Sha256
     ecosystem: Ecosystem | None = None
     """Whose packages it was about; None: the model's API."""
+    host: str | None = None
+    """Whom it would have led to, where that was the reason. Agent-written: for the run's output, never for a fact."""
 
 
 @dataclass(frozen=True)

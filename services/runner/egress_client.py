@@ -173,5 +173,5 @@ def _key(run_id: RunId, fence: int) -> str:
 def _spending(body: bytes) -> Spending:
     report = DoorReport.model_validate_json(body)
     usage = Usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens, cost_usd=report.cost_usd, requests=report.requests)
-    refusals = tuple(Refused(refusal.reason, refusal.request_digest, refusal.ecosystem) for refusal in report.refusals)
+    refusals = tuple(Refused(each.reason, each.request_digest, each.ecosystem, each.host) for each in report.refusals)
     return Spending(usage, report.upstream_status, report.exhausted, refusals, report.trouble, report.silent_seconds, report.answers)

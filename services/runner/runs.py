@@ -23,7 +23,7 @@ from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.checkpointing import Pace
 from services.runner.checkpoints import Checkpoints, Found
-from services.runner.doors import DoorRequest, Egress
+from services.runner.doors import DoorRequest, Egress, Spending
 from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
 from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
@@ -162,7 +162,7 @@ class Run:
                 await recorder.tell("The last checkpoint cannot be used; the agent begins anew.")
             made = await self._made(agent, recorder, order)
             recorded = await recorder.close()
-        await self._tell_refusals(made)
+        await self._tell_refusals(made.spending)
         return await self._ended(made, recorded, transcript)
 
     async def _made(self, agent: Agent, recorder: Recorder, order: Order) -> Made:
@@ -180,6 +180,7 @@ class Run:
                 return Made(self._stop.code, spending=attempt.spending)
             await recorder.tell("The sandbox was lost, and what was made in it; another attempt follows.")
             await recorder.close()
+            await self._tell_refusals(attempt.spending)
             raise
 
     @property
@@ -260,8 +261,8 @@ class Run:
         await self._with.bus.publish(self.fact(payload))
         log.info("run_started")
 
-    async def _tell_refusals(self, made: Made) -> None:
-        for refused in made.spending.refusals:
+    async def _tell_refusals(self, spending: Spending) -> None:
+        for refused in spending.refusals:
             payload = EgressRefused(
                 run_id=self._command.run_id,
                 fence=self._lease.fence,

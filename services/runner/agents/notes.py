@@ -1,5 +1,6 @@
-"""What a person and an agent are told about a work tree, in fixed words: no name of a repository's stands in them. No I/O."""
+"""What a person and an agent are told in fixed words: no name of a repository's stands in them, and of a request only its host. No I/O."""
 
+from services.runner.doors import Refused
 from services.runner.sandbox import Elsewhere, Harvest
 
 
@@ -24,6 +25,13 @@ def left_out(harvest: Harvest) -> list[str]:
         ignored = _counted(harvest.ignored, "ignored file or directory is", "ignored files or directories are")
         sentences.append(f"{ignored} not part of the change (.gitignore).")
     return sentences
+
+
+def refused(request: Refused) -> str:
+    """What the sandbox asked for and did not get."""
+    whose = "the model" if request.ecosystem is None else f"{request.ecosystem} packages"
+    host = "" if request.host is None else f" ({request.host})"
+    return f"Refused at the door: {whose}, {request.reason}{host}."
 
 
 def beside_the_preface(elsewhere: Elsewhere) -> str:

@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import SecretBytes, ValidationError
 
 from services.runner.egress import upstreams
+from services.runner.egress.connect import Connect
 from services.runner.egress.connections import AddressRefused
 from services.runner.egress.doors import Door, DoorKey
 from services.runner.egress.messages import PLACE, DoorReport, MadePlace, OpenDoor, OpenedDoor
@@ -121,7 +122,8 @@ class Control:
         proxy = Proxy(door, upstream, self._client, self._settings) if upstream is not None else None
         application = proxy.application if proxy is not None else web.Application()
         if asked.packages:
-            Keeper(door, asked.packages, self._registries).join(application)
+            Keeper(door, asked.packages, self._registries).join(application, alone=proxy is None)
+        Connect(door).join(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))

@@ -3,9 +3,11 @@
 The sandbox holds the token, which is worth nothing anywhere else; the key never leaves this process but to the fixed upstream.
 """
 
+import hashlib
 import hmac
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +18,12 @@ from pydantic import SecretBytes, SecretStr
 from services.runner.egress.metering import Spent
 from services.runner.egress.silence import Silence
 
-MAX_REFUSALS = 32
-"""Kept for each run; a sandbox that asks without end gets counted, not remembered."""
+MAX_OF_A_KIND = 8
+"""Refusals for one reason that are kept for each run; a sandbox that asks without end must not make us forget the others."""
+MAX_REFUSALS = 256
+ANY_PATH = "{path:(?s:.*)}"
+"""Line ends too, which a plain dot leaves out: what no route takes would be refused without being told."""
+_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,23 @@ class Refusal:
     request_digest: str
     ecosystem: str | None = None
     """Whose packages it was about; None: the model's API."""
+    host: str | None = None
+    """Whom it would have led to, where that was the reason; as a sandbox or a registry wrote it, if that can be a host."""
+
+    @classmethod
+    def of(cls, asked: str, reason: str, ecosystem: str | None = None, host: str | None = None) -> "Refusal":
+        """`asked`: method, host and path."""
+        digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        return cls(reason, digest, ecosystem, host if host is not None and _HOST.fullmatch(host) else None)
+
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """What it is like others by."""
+        return self.reason, self.ecosystem
 
     def document(self) -> dict[str, str | None]:
         """The form in which it is stored and told."""
-        return {"reason": self.reason, "request_digest": self.request_digest, "ecosystem": self.ecosystem}
+        return {"reason": self.reason, "request_digest": self.request_digest, "ecosystem": self.ecosystem, "host": self.host}
 
 
 @dataclass
@@ -125,9 +144,11 @@ class Door:
         return self.max_answers is not None and self.spending.answers >= self.max_answers
 
     def refuse(self, refusal: Refusal) -> None:
-        """Remember a refusal, once for each kind of request."""
-        if refusal not in self.spending.refusals and len(self.spending.refusals) < MAX_REFUSALS:
-            self.spending.refusals.append(refusal)
+        """Remember a refusal, once for each request."""
+        known = self.spending.refusals
+        alike = sum(each.kind == refusal.kind for each in known)
+        if refusal not in known and alike < MAX_OF_A_KIND and len(known) < MAX_REFUSALS:
+            known.append(refusal)
             self._save()
 
     def fails(self, status: int, trouble: Trouble) -> None:

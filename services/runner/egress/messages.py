@@ -69,6 +69,7 @@ class RefusedRequest(Value):
     reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     request_digest: str
     ecosystem: Ecosystem | None = None
+    host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,253}$")] | None = None
 
 
 class DoorReport(Value):

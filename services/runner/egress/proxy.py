@@ -5,7 +5,6 @@ with 400, which no agent retries. What the upstream says about the key is never 
 """
 
 import asyncio
-import hashlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from services.runner.egress import failed
-from services.runner.egress.doors import Door, Refusal, Trouble
+from services.runner.egress.doors import ANY_PATH, Door, Refusal, Trouble
 from services.runner.egress.failed import BAD_GATEWAY, BAD_REQUEST, Failed
 from services.runner.egress.metering import NOTHING, ResponseMeter
 from services.runner.egress.patience import Patience
@@ -43,7 +42,7 @@ class Proxy:
         self._patience = Patience(settings.patience_seconds)
         self._checking = asyncio.Lock()
         self.application = web.Application(client_max_size=settings.max_body_bytes)
-        self.application.router.add_route("*", "/{path:.*}", self._handle)
+        self.application.router.add_route("*", "/" + ANY_PATH, self._handle)
 
     async def quiet(self) -> None:
         """Returns when every request has come to its end, and was charged."""
@@ -54,8 +53,7 @@ class Proxy:
             async with self._room.for_body(request.content_length):
                 return await self._served(request, await self._admit(request))
         except Refused as refusal:
-            digest = hashlib.sha256(f"{request.method} {request.host} {request.path}".encode("utf-8", "surrogatepass")).hexdigest()
-            self._door.refuse(Refusal(refusal.reason, digest))
+            self._door.refuse(Refusal.of(f"{request.method} {request.host} {request.path}", refusal.reason))
             log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
             text = f"Refused by this deployment's egress policy: {refusal.reason}."
             return self._error(BAD_REQUEST, "invalid_request_error", text)

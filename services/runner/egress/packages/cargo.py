@@ -4,8 +4,9 @@ import json
 import re
 from typing import Any, cast
 
-from services.runner.egress.packages.settings import origin
-from services.runner.egress.packages.wanted import Answer, Asked, Shelf, Wanted, escaped
+from services.runner.egress.packages.digests import Digest
+from services.runner.egress.packages.settings import leads_to, placed
+from services.runner.egress.packages.wanted import Answer, Asked, Proof, Shelf, Wanted, escaped
 from services.runner.egress.vendors.vendor import Refused
 
 CONFIGURATION = "config.json"
@@ -22,7 +23,9 @@ def wanted(asked: Asked, shelf: Shelf) -> Wanted:
         case ("config.json",):
             return Wanted(f"{shelf.address}/{CONFIGURATION}", rewrite=lambda body, _: _rewritten(body, asked.base, shelf))
         case ("crates", name, version, "download") if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
-            return Wanted(f"{shelf.address}/{CONFIGURATION}", kept=True, download=(name, version))
+            index = f"{shelf.address}/{prefix(name.lower())}/{name.lower()}"
+            proof = Proof(index, "text/plain", lambda body: _checksum(body, version))
+            return Wanted(f"{shelf.address}/{CONFIGURATION}", kept=True, proof=proof, download=(name, version))
         case (*beneath, name) if _NAME.fullmatch(name) and "/".join(beneath) == prefix(name.lower()):
             return Wanted(f"{shelf.address}/{'/'.join(beneath)}/{name.lower()}", content_type="text/plain")
         case _:
@@ -41,6 +44,15 @@ def _rewritten(body: bytes, base: str, shelf: Shelf) -> Answer:
     return Answer(json.dumps({"dl": f"{base}/crates/{{crate}}/{{version}}/download"}).encode(), "application/json")
 
 
+def _checksum(body: bytes, version: str) -> Digest | None:
+    """What the index says that a crate must be: a line of JSON for each version."""
+    for line in body.splitlines():
+        entry: Any = json.loads(line) if version.encode() in line else None
+        if isinstance(entry, dict) and cast("dict[str, Any]", entry).get("vers") == version:
+            return Digest.hexadecimal("sha256", cast("dict[str, Any]", entry).get("cksum"))
+    return None
+
+
 def place(configuration: bytes, name: str, version: str, shelf: Shelf) -> str:
     """Where the registry says that a crate lies. Raises ValueError, Refused."""
     document: Any = json.loads(configuration)
@@ -52,6 +64,6 @@ def place(configuration: bytes, name: str, version: str, shelf: Shelf) -> str:
     filled = {"crate": name, "version": escaped(version), "prefix": prefix(name), "lowerprefix": prefix(name.lower())}
     for marker, value in filled.items():
         template = template.replace("{" + marker + "}", value)
-    if origin(template) not in shelf.settings.origins(shelf.ecosystem):
-        raise Refused("host_denied")
+    if placed(template, shelf.settings.origins(shelf.ecosystem)) is None:
+        raise Refused("redirect_denied", leads_to(template))
     return template

@@ -2,6 +2,7 @@
 
 import re
 
+from services.runner.egress.packages.digests import Digest
 from services.runner.egress.packages.wanted import Asked, Shelf, Wanted, escaped
 from services.runner.egress.vendors.vendor import Refused
 
@@ -18,7 +19,7 @@ def wanted(asked: Asked, shelf: Shelf) -> Wanted:
     url = "/".join((archives[int(number)], *map(escaped, path)))
     match path:
         case ["dists", _, *_, "by-hash", "SHA256", digest] if _SHA256.fullmatch(digest):
-            return Wanted(url, kept=True, sha256=digest)
+            return Wanted(url, kept=True, digest=Digest("sha256", digest))
         case ["dists", _, *_, _]:
             return Wanted(url)
         case ["pool", _, _, *_, file] if _PACKAGE.fullmatch(file):

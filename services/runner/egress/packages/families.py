@@ -25,7 +25,7 @@ def asked(target: str, host: str, accept: str) -> Asked:
     if "?" in target or "#" in target:
         raise Refused("query_denied")
     if not _HOST.fullmatch(host):
-        raise Refused("host_denied")
+        raise Refused("host_denied", host)
     name, _, path = target.removeprefix(PREFIX).partition("/")
     parts = segments(path.removesuffix("/"))
     return Asked(parts, path.endswith("/"), f"http://{host}{PREFIX}{name}", accept)

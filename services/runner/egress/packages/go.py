@@ -37,5 +37,5 @@ def _of(module: list[str], what: str, shelf: Shelf, *, kept: bool) -> Wanted:
     if not module or len(path) > _MAX_MODULE or not all(map(_ELEMENT.fullmatch, module)):
         raise Refused("path_denied")
     if not any(f"{path}/".startswith(f"{beginning}/") for beginning in shelf.settings.go_modules):
-        raise Refused("module_host_denied")
+        raise Refused("module_host_denied", module[0])
     return Wanted(f"{shelf.address}/{path}/{what}", kept=kept)

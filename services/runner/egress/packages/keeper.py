@@ -5,18 +5,19 @@ bounded.
 """
 
 import asyncio
-import hashlib
+from dataclasses import replace
 from typing import BinaryIO
 
 import aiohttp
 import structlog
 from aiohttp import web
 
-from services.runner.egress.doors import Door, Refusal
+from services.runner.egress.doors import ANY_PATH, Door, Refusal
 from services.runner.egress.packages import cargo, families
 from services.runner.egress.packages.cache import Arriving, ContentWrong
+from services.runner.egress.packages.digests import Digest
 from services.runner.egress.packages.registries import Failed, Missing, Registries
-from services.runner.egress.packages.wanted import Shelf, Wanted
+from services.runner.egress.packages.wanted import Proof, Shelf, Wanted
 from services.runner.egress.vendors.vendor import Refused
 from shared.events.values import Ecosystem
 
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 
 AT_ONCE = 8
 """Questions of one door that are under way; more wait."""
-INDEXES_AT_ONCE = 2
+INDEXES_AT_ONCE = 4
 """Indexes of one door that are in memory."""
 _METHODS = ("GET", "HEAD")
 _MIB = 1024 * 1024
@@ -44,9 +45,11 @@ class Keeper:
         self._requests = 0
         self._missing: set[str] = set()
 
-    def join(self, application: web.Application) -> None:
-        """Take the requests that are about packages; everything else is the application's own."""
-        application.router.add_route("*", families.PREFIX + "{path:.*}", self._handle)
+    def join(self, application: web.Application, *, alone: bool) -> None:
+        """Take the requests that are about packages; everything else is the application's own, or refused where there is nobody else."""
+        application.router.add_route("*", families.PREFIX + ANY_PATH, self._handle)
+        if alone:
+            application.router.add_route("*", "/" + ANY_PATH, self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         ecosystem: Ecosystem | None = None
@@ -55,9 +58,9 @@ class Keeper:
             async with self._under_way:
                 return await self._served(request, ecosystem)
         except Refused as refusal:
-            return self._refused(request, refusal.reason, ecosystem)
+            return self._refused(request, refusal, ecosystem)
         except ContentWrong as error:
-            return self._refused(request, str(error), ecosystem)
+            return self._refused(request, Refused(str(error)), ecosystem)
         except Missing:
             self._missing.add(request.raw_path)
             return web.Response(status=404, text="The registry has no such thing.\n")
@@ -65,12 +68,11 @@ class Keeper:
             log.warning("registry_failed", run=str(self._door.key), ecosystem=ecosystem, error=str(error))
             return web.Response(status=502, text="The registry does not answer as one.\n")
 
-    def _refused(self, request: web.Request, reason: str, ecosystem: Ecosystem | None) -> web.Response:
+    def _refused(self, request: web.Request, refusal: Refused, ecosystem: Ecosystem | None) -> web.Response:
         said = f"{request.method} {request.host} {request.raw_path}"
-        digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
-        self._door.refuse(Refusal(reason, digest, ecosystem))
-        log.warning("egress_refused", run=str(self._door.key), reason=reason, ecosystem=ecosystem)
-        return web.Response(status=403, text=f"Refused by this deployment's egress policy: {reason}.\n")
+        self._door.refuse(Refusal.of(said, refusal.reason, ecosystem, refusal.host))
+        log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason, ecosystem=ecosystem)
+        return web.Response(status=403, text=f"Refused by this deployment's egress policy: {refusal.reason}.\n")
 
     async def _served(self, request: web.Request, ecosystem: Ecosystem) -> web.StreamResponse:
         if request.method not in _METHODS:
@@ -100,18 +102,25 @@ class Keeper:
         assert rewrite is not None  # noqa: S101 - the caller looked
         async with self._indexes:
             body, kind = await self._registries.index(wanted.url, wanted.accept, self._places(shelf))
-            try:
-                answer = await asyncio.to_thread(rewrite, body, kind)
-            except (ValueError, RecursionError) as error:
-                raise Failed("not_an_index") from error
+            answer = await self._registries.understood(lambda: rewrite(body, kind))
         return web.Response(body=answer.body, headers={"content-type": answer.content_type})
 
     async def _file(self, request: web.Request, wanted: Wanted, shelf: Shelf) -> web.StreamResponse:
-        file = await asyncio.to_thread(self._registries.cache.find, wanted.key, wanted.sha256)
+        file = await asyncio.to_thread(self._registries.cache.find, wanted.key, wanted.digest)
         if file is not None:
             return await _copied(request, file)
         self._count(request)
-        return await self._passed_on(request, wanted, shelf)
+        digest = wanted.digest if wanted.proof is None else await self._proven(wanted.proof, shelf)
+        return await self._passed_on(request, replace(wanted, digest=digest), shelf)
+
+    async def _proven(self, proof: Proof, shelf: Shelf) -> Digest:
+        """What the file must be: only what an index lists is fetched, and what is kept for all was checked against it."""
+        async with self._indexes:
+            body, _ = await self._registries.index(proof.url, proof.accept, self._places(shelf))
+            digest = await self._registries.understood(lambda: proof.read(body))
+        if digest is None:
+            raise Refused("link_unknown")
+        return digest
 
     async def _passed_on(self, request: web.Request, wanted: Wanted, shelf: Shelf) -> web.StreamResponse:
         """As it comes, and kept where it may be once it is whole."""
@@ -125,7 +134,8 @@ class Keeper:
             await response.prepare(request)
             if request.method == "HEAD":
                 return response
-            arriving = await asyncio.to_thread(self._registries.cache.arriving, max_bytes, wanted.sha256)
+            kept = wanted.kept and _ends_itself(answer)
+            arriving = await asyncio.to_thread(self._registries.cache.arriving, max_bytes, wanted.digest, kept=kept)
             try:
                 await self._arrived(response, answer, arriving, wanted)
             except BaseException:
@@ -153,13 +163,16 @@ class Keeper:
     async def _place(self, wanted: Wanted, shelf: Shelf) -> str:
         assert wanted.download is not None  # noqa: S101 - the caller looked
         configuration, _ = await self._registries.index(wanted.url, wanted.accept, self._places(shelf))
-        try:
-            return cargo.place(configuration, *wanted.download, shelf)
-        except (ValueError, RecursionError) as error:
-            raise Failed("not_an_index") from error
+        name, version = wanted.download
+        return await self._registries.understood(lambda: cargo.place(configuration, name, version, shelf))
 
     def _places(self, shelf: Shelf) -> tuple[str, ...]:
         return self._settings.origins(shelf.ecosystem)
+
+
+def _ends_itself(answer: aiohttp.ClientResponse) -> bool:
+    """Whether an answer that was cut short would be noticed: one that ends with its connection may be a part (RFC 9112 §8)."""
+    return answer.content_length is not None or "chunked" in answer.headers.get("transfer-encoding", "").lower()
 
 
 async def _copied(request: web.Request, file: BinaryIO) -> web.StreamResponse:

@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, cast
+from urllib.parse import unquote
 
-from services.runner.egress.packages.wanted import FILES, Answer, Asked, Shelf, Wanted, escaped
+from services.runner.egress.packages.digests import Digest
+from services.runner.egress.packages.wanted import FILES, Answer, Asked, Proof, Shelf, Wanted, escaped
 from services.runner.egress.vendors.vendor import Refused
 
 _SHORT = "application/vnd.npm.install-v1+json"
@@ -25,7 +28,8 @@ def wanted(asked: Asked, shelf: Shelf) -> Wanted:
         kind = _SHORT if short else "application/json"
         return Wanted(address, accept=kind, rewrite=lambda body, _: Answer(_rewritten(body, name, asked.base, shelf), kind))
     if re.fullmatch(r"-/[^/]+", beneath) and _TARBALL.fullmatch(beneath[2:]):
-        return Wanted(f"{shelf.address}/{name}/-/{escaped(beneath[2:])}", kept=True)
+        proof = Proof(address, _SHORT, lambda body: _digest(body, beneath[2:]))
+        return Wanted(f"{shelf.address}/{name}/-/{escaped(beneath[2:])}", kept=True, proof=proof)
     raise Refused("path_denied")
 
 
@@ -41,23 +45,45 @@ def _path(name: str) -> str:
     return name.replace("/", "%2f")
 
 
+def _document(body: bytes) -> dict[str, Any]:
+    document: Any = json.loads(body)
+    if not isinstance(document, dict) or not isinstance(cast("dict[str, Any]", document).get("versions"), dict):
+        raise ValueError("no versions")  # noqa: TRY004 - what is no packument is a bad value
+    return cast("dict[str, Any]", document)
+
+
+def _dists(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Version, manifest and where its tarball lies, of those that say so."""
+    for version, manifest in document["versions"].items():
+        dist: Any = cast("dict[str, Any]", manifest).get("dist") if isinstance(manifest, dict) else None
+        if isinstance(dist, dict) and isinstance(cast("dict[str, Any]", dist).get("tarball"), str):
+            yield version, manifest, cast("dict[str, Any]", dist)
+
+
 def _rewritten(body: bytes, name: str, base: str, shelf: Shelf) -> bytes:
     """The same packument, without the versions whose tarballs lie where nobody may go."""
-    document: Any = json.loads(body)
-    versions: Any = cast("dict[str, Any]", document).get("versions") if isinstance(document, dict) else None
-    if not isinstance(versions, dict):
-        raise ValueError("no versions")  # noqa: TRY004 - what is no packument is a bad value
+    document = _document(body)
     kept: dict[str, Any] = {}
-    for version, manifest in cast("dict[str, Any]", versions).items():
-        dist: Any = cast("dict[str, Any]", manifest).get("dist") if isinstance(manifest, dict) else None
-        tarball: Any = cast("dict[str, Any]", dist).get("tarball") if isinstance(dist, dict) else None
-        link = _link(tarball, name, base, shelf) if isinstance(tarball, str) else None
+    for version, manifest, dist in _dists(document):
+        link = _link(dist, name, base, shelf)
         if link is not None:
             kept[version] = {**manifest, "dist": {**dist, "tarball": link}}
     return json.dumps({**document, "versions": kept}).encode()
 
 
-def _link(tarball: str, name: str, base: str, shelf: Shelf) -> str | None:
+def _link(dist: dict[str, Any], name: str, base: str, shelf: Shelf) -> str | None:
     """By its name where it lies in its usual place, so that a lock file's entry is enough to ask for it."""
-    beneath = tarball.removeprefix(f"{shelf.address}/{name}/-/")
-    return f"{base}/{name}/-/{escaped(beneath)}" if _TARBALL.fullmatch(beneath) else shelf.link(base, tarball, None)
+    beneath = dist["tarball"].removeprefix(f"{shelf.address}/{name}/-/")
+    return f"{base}/{name}/-/{escaped(beneath)}" if _TARBALL.fullmatch(beneath) else shelf.link(base, dist["tarball"], _said(dist))
+
+
+def _digest(body: bytes, file: str) -> Digest | None:
+    """What a packument says that a tarball must be."""
+    for _, _, dist in _dists(_document(body)):
+        if unquote(dist["tarball"].rpartition("/")[2]) == file:
+            return _said(dist)
+    return None
+
+
+def _said(dist: dict[str, Any]) -> Digest | None:
+    return Digest.integrity(dist.get("integrity")) or Digest.hexadecimal("sha1", dist.get("shasum"))

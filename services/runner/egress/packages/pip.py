@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
+from services.runner.egress.packages.digests import Digest
 from services.runner.egress.packages.wanted import FILES, Answer, Asked, Shelf, Wanted
 from services.runner.egress.vendors.vendor import Refused
 
@@ -18,7 +19,6 @@ JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "text/html"
 _ACCEPT = f"{JSON}, {_HTML};q=0.2"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEXT = re.compile(r"[\x20-\x7e]{0,500}")
 
 
@@ -85,13 +85,13 @@ class _Page(HTMLParser):
 def _entry(said: dict[str, Any], url: str, base: str, shelf: Shelf) -> dict[str, Any] | None:
     hashes = said.get("hashes")
     given: Any = cast("dict[str, Any]", hashes).get("sha256") if isinstance(hashes, dict) else None
-    digest = given if isinstance(given, str) and _SHA256.fullmatch(given) else None
+    digest = Digest.hexadecimal("sha256", given)
     address = said.get("url")
-    link = shelf.link(base, urljoin(url, address), digest) if isinstance(address, str) else None
+    link = shelf.link(base, _joined(url, address), digest) if isinstance(address, str) else None
     if link is None:
         return None
     entry: dict[str, Any] = {"filename": urlsplit(link).path.rpartition("/")[2].replace("%2B", "+"), "url": link}
-    entry["hashes"] = {} if digest is None else {"sha256": digest}
+    entry["hashes"] = {} if digest is None else {"sha256": digest.value}
     requires, yanked, size = said.get("requires-python"), said.get("yanked"), said.get("size")
     if isinstance(requires, str) and _TEXT.fullmatch(requires):
         entry["requires-python"] = requires
@@ -102,6 +102,14 @@ def _entry(said: dict[str, Any], url: str, base: str, shelf: Shelf) -> dict[str,
     if said.get("core-metadata") or said.get("data-dist-info-metadata"):
         entry["core-metadata"] = True
     return entry
+
+
+def _joined(url: str, address: str) -> str:
+    """What is no address leads nowhere, and does not cost the rest of the index."""
+    try:
+        return urljoin(url, address)
+    except ValueError:
+        return ""
 
 
 def _anchor(entry: dict[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """Asking the registries: as nobody, with headers of our own, at checked addresses, along redirects only to places of the operator's."""
 
+import asyncio
 import contextlib
-import hashlib
+import re
 import secrets
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -13,7 +15,7 @@ from yarl import URL
 
 from services.runner.egress.connections import CheckedResolver, check
 from services.runner.egress.packages.cache import Cache
-from services.runner.egress.packages.settings import PackageSettings, origin
+from services.runner.egress.packages.settings import PackageSettings, leads_to, placed
 from services.runner.egress.packages.wanted import Shelf
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.vendors.vendor import Refused
@@ -24,6 +26,13 @@ _MIB = 1024 * 1024
 _MISSING = (404, 410)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OK = 200
+_LOCATION = re.compile(r"[!$-;=?-Z_a-z~]{1,4000}")
+"""What may stand in a URL (RFC 3986 §2), without brackets, quotes, backslashes and the fragment's mark."""
+_READING_AT_ONCE = 2
+_SEAL_BYTES = 32
+
+
+T = TypeVar("T")
 
 
 class Missing(Exception):
@@ -43,6 +52,7 @@ class Registries:
         self.cache = cache
         self._client = client
         self._seal = seal
+        self._reading = asyncio.Semaphore(_READING_AT_ONCE)
 
     def shelf(self, ecosystem: Ecosystem) -> Shelf:
         """Raises Refused where the operator names no registry for it."""
@@ -54,20 +64,21 @@ class Registries:
     async def asked(self, method: str, url: str, accept: str, places: tuple[str, ...]) -> AsyncGenerator[aiohttp.ClientResponse]:
         """The registry's answer, plain and whole. Raises Missing, Failed, and Refused where it leads elsewhere."""
         headers = {"accept": accept, "accept-encoding": "identity", "user-agent": "async-code-egress"}
-        for _ in range(_MAX_REDIRECTS + 1):
-            if origin(url) not in places:
-                raise Refused("redirect_denied")
-            try:
-                check(urlsplit(url).hostname or "", self._egress)
-                async with self._client.request(method, URL(url, encoded=True), headers=headers, allow_redirects=False) as answer:
-                    if answer.status in _REDIRECTS:
-                        url = _followed(url, answer.headers.get("location", ""))
-                        continue
-                    _judge(answer)
-                    yield answer
-                    return
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Failed(type(error).__name__) from error
+        try:
+            async with asyncio.timeout(self.settings.answer_seconds):
+                for _ in range(_MAX_REDIRECTS + 1):
+                    if placed(url, places) is None:
+                        raise Refused("redirect_denied", leads_to(url))
+                    check(urlsplit(url).hostname or "", self._egress)
+                    async with self._client.request(method, URL(url, encoded=True), headers=headers, allow_redirects=False) as answer:
+                        if answer.status in _REDIRECTS:
+                            url = _followed(url, answer.headers.get("location", ""), places)
+                            continue
+                        _judge(answer)
+                        yield answer
+                        return
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Failed(type(error).__name__) from error
         raise Refused("redirect_denied")
 
     async def index(self, url: str, accept: str, places: tuple[str, ...]) -> tuple[bytes, str]:
@@ -80,13 +91,28 @@ class Registries:
                     raise Refused("index_too_large")
             return bytes(body), answer.content_type
 
+    async def understood(self, read: Callable[[], T]) -> T:
+        """What `read` makes of an index, in a thread. Few at once for all doors: an index may need many times its size while it is read."""
+        async with self._reading:
+            try:
+                return await asyncio.to_thread(read)
+            except (ValueError, RecursionError) as error:
+                raise Failed("not_an_index") from error
 
-def _followed(url: str, location: str) -> str:
-    """Where a redirect leads. Raises Refused for a step from TLS to none."""
-    target = urljoin(url, location)
-    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+
+def _followed(url: str, location: str, places: tuple[str, ...]) -> str:
+    """Where a redirect leads, written anew so that nobody reads it otherwise. Raises Refused, also for a step from TLS to none."""
+    if not _LOCATION.fullmatch(location):
         raise Refused("redirect_denied")
-    return target.partition("#")[0]
+    try:
+        target = urljoin(url, location)
+        place = placed(target, places)
+    except ValueError as error:
+        raise Refused("redirect_denied") from error
+    if place is None or (urlsplit(url).scheme == "https" and not places[place].startswith("https:")):
+        raise Refused("redirect_denied", leads_to(target))
+    parts = urlsplit(target)
+    return places[place] + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _judge(answer: aiohttp.ClientResponse) -> None:
@@ -116,8 +142,13 @@ async def registries(settings: PackageSettings, egress: EgressSettings) -> Async
 def _seal(path: Path) -> bytes:
     """Kept over a restart: a client that read an index before it still gets the files."""
     with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
+        kept = path.read_bytes()
+        if len(kept) == _SEAL_BYTES:  # what a full disk cut short would be guessed
+            return kept
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(hashlib.sha256(secrets.token_bytes(32)).digest())
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(secrets.token_bytes(_SEAL_BYTES))
+    draft.replace(path)
     return path.read_bytes()

@@ -45,6 +45,8 @@ class PackageSettings(BaseSettings):
     """Different things that do not exist and one run may ask for: a name says something to whoever reads the registry's log."""
     idle_seconds: Annotated[float, Field(gt=0)] = 60
     """How long a registry may say nothing in the middle of an answer."""
+    answer_seconds: Annotated[float, Field(gt=0)] = 900
+    """How long one answer may take altogether, whoever is slow."""
     cache_dir: Path | None = None
     """In the egress process's state directory where it is not given."""
 
@@ -56,6 +58,24 @@ class PackageSettings(BaseSettings):
     def origins(self, ecosystem: Ecosystem) -> tuple[str, ...]:
         """Every place that a question about its packages may lead to: its registry first. A link names one of them by its number."""
         return tuple(dict.fromkeys((*(origin(address) for address in self.addresses(ecosystem)), *map(origin, self.file_origins))))
+
+
+def placed(url: str, places: tuple[str, ...]) -> int | None:
+    """Which of these places an address that others wrote lies at; None for none of them, and for what carries a name or password."""
+    try:
+        parts = urlsplit(url)
+        found = origin(url)
+    except ValueError:  # no address at all
+        return None
+    return places.index(found) if "@" not in parts.netloc and found in places else None
+
+
+def leads_to(url: str) -> str | None:
+    """The host of an address that others wrote; None where it has none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def origin(address: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from services.runner.egress.packages.settings import PackageSettings, origin
+from services.runner.egress.packages.digests import Digest
+from services.runner.egress.packages.settings import PackageSettings, placed
 from services.runner.egress.vendors.vendor import Refused
 from shared.events.values import Ecosystem
 
@@ -34,14 +35,26 @@ Rewrite = Callable[[bytes, str], Answer]
 
 
 @dataclass(frozen=True)
+class Proof:
+    """Where the registry says what a file must be, which the address of the file does not say."""
+
+    url: str
+    accept: str
+    read: Callable[[bytes], Digest | None]
+    """Takes the registry's index; None where it lists no such file. Raises ValueError for what is no index."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """One thing to get, for one sandbox."""
 
     url: str
     kept: bool = False
     """Whether it never changes, so that it may be kept and given to other runs."""
-    sha256: str | None = None
-    """What its content must be, where that is known."""
+    digest: Digest | None = None
+    """What its content must be, where the link says so."""
+    proof: Proof | None = None
+    """Else where that is found out, before it is fetched. Neither: the family's client checks by signatures or sums of its own."""
     accept: str = "*/*"
     rewrite: Rewrite | None = None
     """None: the bytes are passed on as they are."""
@@ -79,23 +92,22 @@ class Shelf:
         """The registry's."""
         return self.settings.addresses(self.ecosystem)[0]
 
-    def link(self, base: str, url: str, sha256: str | None) -> str | None:
+    def link(self, base: str, url: str, digest: Digest | None) -> str | None:
         """Where a sandbox gets the file that the registry's index says lies at `url`; None where nobody may go.
 
         The seal says that an index named it: so a sandbox cannot ask for addresses that it makes up.
         """
-        parts = urlsplit(url)
-        places = self.settings.origins(self.ecosystem)
-        if parts.query or parts.username or origin(url) not in places:
+        place = placed(url, self.settings.origins(self.ecosystem))
+        if place is None or urlsplit(url).query:
             return None
         try:
-            path = segments(parts.path.removeprefix("/"))
+            path = segments(urlsplit(url).path.removeprefix("/"))
         except Refused:
             return None
         if not _FILE_NAME.fullmatch(path[-1]):
             return None
-        place, digest = str(places.index(origin(url))), sha256 or "-"
-        return "/".join((base, FILES, self._sealed(place, digest, path), digest, place, *map(escaped, path)))
+        said = str(digest) if digest is not None else "-"
+        return "/".join((base, FILES, self._sealed(str(place), said, path), said, str(place), *map(escaped, path)))
 
     def file(self, asked: Asked) -> Wanted:
         """The file behind a link. Raises Refused."""
@@ -107,7 +119,7 @@ class Shelf:
         if not hmac.compare_digest(sealed.encode(), self._sealed(place, digest, tuple(named)).encode()):
             raise Refused("link_unknown")
         url = "/".join((self.settings.origins(self.ecosystem)[int(place)], *map(escaped, path)))
-        return Wanted(url, kept=True, sha256=None if metadata or digest == "-" else digest)
+        return Wanted(url, kept=True, digest=None if metadata else Digest.read(digest))
 
     def _sealed(self, place: str, digest: str, path: tuple[str, ...]) -> str:
         said = "\n".join((self.ecosystem, place, digest, *path)).encode()

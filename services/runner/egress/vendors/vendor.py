@@ -15,11 +15,12 @@ Totals = Mapping[str, int]
 
 
 class Refused(Exception):
-    """The request is not one a sandbox may make; `reason` is a stable snake_case name."""
+    """The request is not one a sandbox may make; `reason` is a stable snake_case name, `host` whom it would have led to, if that is why."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, host: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.host = host
 
 
 @dataclass(frozen=True)

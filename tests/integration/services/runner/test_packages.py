@@ -58,7 +58,8 @@ async def test_what_the_project_allows_is_installed_and_the_rest_is_a_fact(
         ended = await stage.ending(command)
         said = "\n".join(line.event.text for line in await stage.output(command))
         assert isinstance(ended, RunFinished), said
-        for line in ("installed 1.0", "and in its own place", "npm knows of nothing", "ecosystem_denied", "method_denied"):
+        told = ("Refused at the door: npm packages, ecosystem_denied.", "Refused at the door: pip packages, method_denied.")
+        for line in ("installed 1.0", "and in its own place", "npm knows of nothing", "ecosystem_denied", "method_denied", *told):
             assert line in said
         refused = [fact.data for fact in await stage.facts(command) if isinstance(fact.data, EgressRefused)]
         assert {(fact.reason, fact.ecosystem) for fact in refused} == {

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from services.runner.agents.adapter import Assignment, Ending, Options
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.checkpointing import Pace
-from services.runner.doors import Door, DoorRequest, NullEgress, Spending
+from services.runner.doors import Door, DoorRequest, NullEgress, Refused, Spending
 from services.runner.egress_client import EgressUnreachable
 from services.runner.recorder import Recorder
 from services.runner.sandbox import Program, SandboxSpec, SessionPlace
@@ -18,7 +18,7 @@ from services.runner.warm import Pool
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, SessionId, TaskId
 from shared.events.output import AgentEvent
-from shared.events.values import Limits
+from shared.events.values import Ecosystem, Limits
 from tests.unit.services.runner.fake_sandbox import FakeSandboxes
 from tests.unit.services.runner.test_checkpointing import Kept
 
@@ -129,3 +129,16 @@ async def test_an_agent_without_an_answer_of_its_model_has_not_ended_well(
 
 async def test_a_bad_end_is_what_the_agent_makes_of_it(recorder: Recorder, tmp_path: Path) -> None:
     assert (await made(recorder, tmp_path, Doors(Spending(answers=0)), "exit 1")).code == "agent_exit"
+
+
+async def test_what_was_refused_is_said_once_with_its_host_also_what_only_the_closing_tells(recorder: Recorder, tmp_path: Path) -> None:
+    host = Refused("module_host_denied", "0" * 64, Ecosystem.GO, "attacker.example")
+    late = Refused("token_wrong", "1" * 64)
+    before = Spending(answers=1, refusals=(host,))
+    ended = await made(recorder, tmp_path, Doors(before, before, Spending(answers=1, refusals=(host, late))))
+    await recorder.close()
+    said = [line for line in (tmp_path / "transcript").read_text().splitlines() if "Refused" in line]
+    assert len(said) == 2
+    assert "Refused at the door: go packages, module_host_denied (attacker.example)." in said[0]
+    assert "Refused at the door: the model, token_wrong." in said[1]
+    assert ended.spending.refusals == (host, late)

@@ -1,129 +1,16 @@
 """Packages as a sandbox meets them: real clients through a real door to registries over TLS, and what a sandbox may not do there."""
 
-import asyncio
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from services.runner.egress.messages import DoorReport
-from tests.servers.authority import Authority
+from tests.integration.services.runner.egress.sandboxes import ALL, JSON, Sandboxes, client
 from tests.servers.egress import EgressProcess
 from tests.servers.registry import Registry, wheel
-
-BASE = "http://127.0.0.1:8090"
-JSON = "application/vnd.pypi.simple.v1+json"
-ALL = ("pip", "npm", "cargo", "go", "debian")
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose sockets fit into an address."""
-    with tempfile.TemporaryDirectory(prefix="ac-") as path:
-        yield Path(path)
-
-
-@pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    registry = Registry(Authority(tmp_path))
-    await registry.start()
-    yield registry
-    await registry.stop()
-
-
-class Sandboxes:
-    """Doors without a model, as a sandbox sees them."""
-
-    def __init__(self, egress: EgressProcess) -> None:
-        self.egress = egress
-
-    async def door(self, *families: str) -> "Sandbox":
-        asked = self.egress.packages_door(families)
-        return Sandbox(self.egress, asked, await self.egress.open(asked))
-
-
-class Sandbox:
-    def __init__(self, egress: EgressProcess, asked: dict[str, Any], socket: Path) -> None:
-        self._egress = egress
-        self._asked = asked
-        self.socket = socket
-
-    async def get(self, path: str, *, method: str = "GET", accept: str = "*/*", data: bytes | None = None) -> tuple[int, bytes]:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self.socket))) as session,
-            session.request(method, f"{BASE}/packages/{path}", headers={"accept": accept}, data=data) as answer,
-        ):
-            return answer.status, await answer.read()
-
-    async def link(self) -> str:
-        """Where the index says that the wheel lies."""
-        _, index = await self.get("pip/simple/demo/", accept=JSON)
-        return json.loads(index)["files"][0]["url"].removeprefix(f"{BASE}/packages/")
-
-    async def raw(self, request: bytes) -> bytes:
-        """The first line of the answer to these very bytes."""
-        reader, writer = await asyncio.open_unix_connection(str(self.socket))
-        writer.write(request)
-        async with asyncio.timeout(20):
-            line = await reader.readline()
-        writer.close()
-        return line
-
-    async def report(self) -> DoorReport:
-        return await self._egress.report(self._asked)
-
-    async def reasons(self) -> set[str]:
-        return {refusal.reason for refusal in (await self.report()).refusals}
-
-    @asynccontextmanager
-    async def port(self) -> AsyncGenerator[int]:
-        """A joint as the image has one: a port on loopback that leads to the socket."""
-
-        async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_unix_connection(str(self.socket))
-            await asyncio.gather(_piped(reader, back), _piped(there, writer))
-
-        server = await asyncio.start_server(join, "127.0.0.1", 0)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
-
-
-async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while piece := await reader.read(65_536):
-            writer.write(piece)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
-
-
-@pytest.fixture
-async def sandboxes(registry: Registry, short_path: Path) -> AsyncIterator[Sandboxes]:
-    process = EgressProcess(short_path, "https://127.0.0.1:1", more=registry.settings() | {"EGRESS_PACKAGES_MAX_MISSING": "3"})
-    await process.start()
-    yield Sandboxes(process)
-    process.stop()
-
-
-async def client(*argv: str, home: Path, **environment: str) -> str:
-    """A real client, with nothing of this machine's own configuration."""
-    own = {"PATH": os.environ["PATH"], "HOME": str(home), "PIP_CONFIG_FILE": os.devnull, **environment}
-    process = await asyncio.create_subprocess_exec(
-        *argv, cwd=home, env=own, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    async with asyncio.timeout(120):
-        said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
 
 
 async def test_pip_downloads_a_wheel(sandboxes: Sandboxes, registry: Registry, tmp_path: Path) -> None:

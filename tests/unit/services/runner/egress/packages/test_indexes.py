@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from services.runner.egress.packages import cargo, npm, pip
+from services.runner.egress.packages.digests import Digest
 from services.runner.egress.packages.settings import PackageSettings
 from services.runner.egress.packages.wanted import Answer, Asked, Shelf, Wanted, segments
 from services.runner.egress.vendors.vendor import Refused
@@ -112,3 +113,40 @@ def test_crates_lie_where_the_registry_says_unless_nobody_may_go_there() -> None
     for elsewhere in ("https://evil.example/crates", "http://files.example/crates", "https://files.example:8443/crates"):
         with pytest.raises(Refused):
             place(elsewhere)
+
+
+def test_a_tarball_that_is_asked_for_by_its_name_must_be_what_its_packument_says() -> None:
+    wanted = npm.wanted(asked("@team/demo/-/demo-1.0.0.tgz", Ecosystem.NPM), shelf(Ecosystem.NPM))
+    assert wanted.proof is not None
+    assert wanted.proof.url == "https://npm.example/@team%2fdemo"
+
+    def said(tarball: str, dist: dict[str, object]) -> Digest | None:
+        assert wanted.proof is not None
+        return wanted.proof.read(json.dumps({"versions": {"1.0.0": {"dist": dist | {"tarball": tarball}}, "2.0.0": None}}).encode())
+
+    usual = "https://npm.example/@team/demo/-/demo-1.0.0.tgz"
+    assert said(usual, {"shasum": "a" * 40, "integrity": "sha512-nothing"}) == Digest("sha1", "a" * 40)
+    assert said(usual, {}) is None
+    assert said("https://npm.example/@team/demo/-/demo-2.0.0.tgz", {"shasum": "a" * 40}) is None
+
+
+def test_a_crate_must_be_what_the_index_says() -> None:
+    wanted = cargo.wanted(asked("crates/Demo/1.0.0/download", Ecosystem.CARGO), shelf(Ecosystem.CARGO))
+    assert wanted.proof is not None
+    assert wanted.proof.url == "https://crates.example/index/de/mo/demo"
+    lines = [json.dumps({"name": "demo", "vers": version, "cksum": digit * 64}) for version, digit in (("1.0.0-a", "a"), ("1.0.0", "b"))]
+    assert wanted.proof.read("\n".join(lines).encode()) == Digest("sha256", "b" * 64)
+    assert wanted.proof.read(lines[0].encode()) is None
+    with pytest.raises(ValueError):  # noqa: PT011 - no JSON
+        wanted.proof.read(b"1.0.0")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://[", "https://files.example:99999/a.zip", "https://files.example@evil.example/a.zip", "//x\\@files.example/a.zip"]
+)
+def test_what_is_no_address_costs_its_own_entry_alone(address: str) -> None:
+    good = "https://files.example/demo-1.0.zip"
+    index = {"files": [{"url": url, "filename": "x"} for url in (address, good)]}
+    wanted = pip.wanted(asked("simple/demo/", Ecosystem.PIP, pip.JSON), shelf(Ecosystem.PIP))
+    files = json.loads(rewritten(wanted, json.dumps(index).encode(), pip.JSON).body)["files"]
+    assert [file["filename"] for file in files] == ["demo-1.0.zip"]
