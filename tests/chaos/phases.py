@@ -111,7 +111,7 @@ class AwaitingBudget(Phase):
 
     def go(self, tasks: list[str]) -> None:
         """See Phase. The agent goes on with its session: the model's answers before the raise count among these."""
-        self.model.play([*[Run("echo done > done.txt")] * 12, Say("Done.")])
+        self.model.play([*[Run("echo done > done.txt")] * 7, Say("Done.")])
         for task in tasks:
             self.person.client.post(f"/v1/tasks/{task}/budget", {"max_cost_usd": 5})
 

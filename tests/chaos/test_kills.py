@@ -12,6 +12,7 @@ import pytest
 from cli import watching
 from tests.chaos.outcomes import facts, nothing_twice
 from tests.chaos.phases import PHASES
+from tests.e2e.failures.rows import nothing_left
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.stack import GIT_TOKEN, Person, Stack
@@ -71,6 +72,7 @@ def test_a_process_that_goes_costs_nothing(
         seen = facts(person, task["id"])
         assert seen["task.succeeded.v1"] == seen["change.published.v1"] == seen["run.finished.v1"] == 1, seen
         assert seen["run.finished.v1"] + seen["run.failed.v1"] == len(task["run_ids"]), seen  # before a budget was raised, another
+        nothing_left(stack, task)
     assert stack.containers() == []
 
 
