@@ -29,8 +29,8 @@ class Connect:
 
     def _refused(self, request: web.Request) -> web.Response:
         host = request.raw_path.rpartition(":")[0]
-        self._door.refuse(Refusal.of(f"CONNECT {request.raw_path}", "connect_denied", host=host))
-        log.warning("egress_refused", run=str(self._door.key), reason="connect_denied")
+        if self._door.refuse(Refusal.of(f"CONNECT {request.raw_path}", "connect_denied", host=host)):
+            log.warning("egress_refused", run=str(self._door.key), reason="connect_denied")
         refused = web.Response(status=403, text="Refused by this deployment's egress policy: connect_denied.\n")
         refused.force_close()
         return refused

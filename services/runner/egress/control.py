@@ -1,7 +1,7 @@
 """The control socket: the runner opens, asks after and closes doors. Who may connect is decided by the socket's directory and mode."""
 
 import asyncio
-import contextlib
+import logging
 import os
 import re
 import secrets
@@ -26,6 +26,7 @@ from services.runner.egress.packages.keeper import Keeper
 from services.runner.egress.packages.registries import Registries
 from services.runner.egress.proxy import Proxy
 from services.runner.egress.settings import EgressSettings
+from services.runner.egress.sparing import Sparing
 from services.runner.egress.upstreams import UnknownVendor
 from services.runner.egress.vendors import price_list
 from shared.events.values import Purpose
@@ -54,10 +55,8 @@ class _Opened:
         """Take nothing new; what is under way has `CLOSING_SECONDS`, and is charged for what came of it."""
         self.server.close()
         await self.runner.cleanup()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING_SECONDS):
-                if self.proxy is not None:
-                    await self.proxy.quiet()
+        if self.proxy is not None:
+            await self.proxy.end(CLOSING_SECONDS)
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -124,7 +123,8 @@ class Control:
         if asked.packages:
             Keeper(door, asked.packages, self._registries).join(application, alone=proxy is None)
         Connect(door).join(application)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
+        said = Sparing(logging.getLogger("aiohttp.server"))
+        runner = web.AppRunner(application, access_log=None, logger=said, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
         server = await asyncio.get_running_loop().create_unix_server(_bounded(runner.server), sock=_socket(directory))
         self._doors[str(key)] = _Opened(directory, door, proxy, runner, server)

@@ -143,13 +143,15 @@ class Door:
         """Whether the upstream has answered as often as it may."""
         return self.max_answers is not None and self.spending.answers >= self.max_answers
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Remember a refusal, once for each request."""
+    def refuse(self, refusal: Refusal) -> bool:
+        """Remember a refusal, once for each request; whether it is worth a word: who asks without end must not fill a log."""
         known = self.spending.refusals
         alike = sum(each.kind == refusal.kind for each in known)
-        if refusal not in known and alike < MAX_OF_A_KIND and len(known) < MAX_REFUSALS:
-            known.append(refusal)
-            self._save()
+        if refusal in known or alike >= MAX_OF_A_KIND or len(known) >= MAX_REFUSALS:
+            return False
+        known.append(refusal)
+        self._save()
+        return True
 
     def fails(self, status: int, trouble: Trouble) -> None:
         """Remember how the upstream fails, while it is still waited for."""
@@ -166,6 +168,13 @@ class Door:
         spending.input_tokens += spent.input_tokens
         spending.output_tokens += spent.output_tokens
         spending.cost_usd += spent.cost_usd
+        self._save()
+
+    def charge_unanswered(self, spent: Spent) -> None:
+        """Add one request that was given up before its answer began; nothing is known of the upstream."""
+        self.spending.requests += 1
+        self.spending.input_tokens += spent.input_tokens
+        self.spending.cost_usd += spent.cost_usd
         self._save()
 
     def _save(self) -> None:

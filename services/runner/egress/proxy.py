@@ -7,7 +7,7 @@ with 400, which no agent retries. What the upstream says about the key is never 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 
 import aiohttp
 import structlog
@@ -16,10 +16,11 @@ from aiohttp import web
 from services.runner.egress import failed
 from services.runner.egress.doors import ANY_PATH, Door, Refusal, Trouble
 from services.runner.egress.failed import BAD_GATEWAY, BAD_REQUEST, Failed
-from services.runner.egress.metering import NOTHING, ResponseMeter
+from services.runner.egress.metering import NOTHING, ResponseMeter, unanswered
 from services.runner.egress.patience import Patience
 from services.runner.egress.room import Room
 from services.runner.egress.settings import EgressSettings
+from services.runner.egress.silence import Heard
 from services.runner.egress.upstreams import Upstream
 from services.runner.egress.vendors.vendor import Asked, Checked, Refused
 
@@ -41,20 +42,38 @@ class Proxy:
         self._room = Room(door)
         self._patience = Patience(settings.patience_seconds)
         self._checking = asyncio.Lock()
+        self._under_way = set[asyncio.Task[object]]()
+        self._max_body_bytes = settings.max_body_bytes
         self.application = web.Application(client_max_size=settings.max_body_bytes)
         self.application.router.add_route("*", "/" + ANY_PATH, self._handle)
 
-    async def quiet(self) -> None:
-        """Returns when every request has come to its end, and was charged."""
-        await self._room.empty()
+    async def end(self, seconds: float) -> None:
+        """Returns when every request has come to its end, and was charged: by itself in so many seconds, or it is given up."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        """In a task of its own, which goes on where the connection and what serves it end."""
+        task = asyncio.create_task(self._judged(request))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise web.HTTPServiceUnavailable(text="the door closes") from None
+            raise
+
+    async def _judged(self, request: web.Request) -> web.StreamResponse:
         try:
             async with self._room.for_body(request.content_length):
                 return await self._served(request, await self._admit(request))
         except Refused as refusal:
-            self._door.refuse(Refusal.of(f"{request.method} {request.host} {request.path}", refusal.reason))
-            log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
+            if self._door.refuse(Refusal.of(f"{request.method} {request.host} {request.path}", refusal.reason)):
+                log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason)
             text = f"Refused by this deployment's egress policy: {refusal.reason}."
             return self._error(BAD_REQUEST, "invalid_request_error", text)
 
@@ -68,6 +87,8 @@ class Proxy:
         self._room.admit()
         if set(request.headers.getall("content-encoding", ())) - {"identity"}:
             raise Refused("encoding_denied")
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise Refused("body_too_large")
         try:
             asked = Asked(request.method, request.path, request.query_string, await request.read())
         except web.HTTPRequestEntityTooLarge as error:
@@ -94,6 +115,7 @@ class Proxy:
 
     async def _tried(self, request: web.Request, checked: Checked) -> "web.StreamResponse | tuple[Failed, Mapping[str, str]]":
         """One try: the answer, passed on; or how it failed, and the headers that say when to come back."""
+        answer: aiohttp.ClientResponse | None = None
         try:
             with self._door.silence.watched() as heard:
                 async with self._asked(request, checked) as answer:
@@ -105,6 +127,10 @@ class Proxy:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("egress_upstream_failed", run=str(self._door.key), error=type(error).__name__)
             return failed.UNREACHABLE, {}
+        except asyncio.CancelledError:
+            if answer is None:
+                self._door.charge_unanswered(unanswered(checked))
+            raise
         return failed.of(self._vendor, answer.status, answer.headers, body), answer.headers
 
     def _asked(self, request: web.Request, checked: Checked) -> "aiohttp.client._RequestContextManager":  # pyright: ignore[reportPrivateUsage] - the type of what post gives
@@ -114,25 +140,24 @@ class Proxy:
         headers = {**ours, **self._vendor.headers(key, request.headers)}
         return self._client.post(self._base_url + checked.target, data=checked.body, headers=headers, allow_redirects=False)
 
-    async def _streamed(
-        self, request: web.Request, checked: Checked, answer: aiohttp.ClientResponse, heard: Callable[[], None]
-    ) -> web.StreamResponse:
+    async def _streamed(self, request: web.Request, checked: Checked, answer: aiohttp.ClientResponse, heard: Heard) -> web.StreamResponse:
         meter = ResponseMeter(self._vendor, checked, stream="event-stream" in answer.headers.get("content-type", ""))
         response = web.StreamResponse(headers=_allowed(answer))
-        broke_off = False
+        broke_off, cut = False, True
         try:
             await _copied(request, response, answer, meter, heard)
+            cut = False
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("egress_upstream_broke_off", run=str(self._door.key), error=type(error).__name__)
             broke_off = True
             if request.transport is not None:
                 request.transport.close()  # or the sandbox would take what it has for the whole answer
         finally:
-            self._charge(meter, broke_off=broke_off)
+            self._charge(meter, broke_off=broke_off, cut=cut)
         return response
 
-    def _charge(self, meter: ResponseMeter, *, broke_off: bool) -> None:
-        spent = meter.finish()
+    def _charge(self, meter: ResponseMeter, *, broke_off: bool, cut: bool) -> None:
+        spent = meter.finish(cut=cut)
         if meter.failure:  # also where the connection ends with it: the API has said why
             log.warning("egress_upstream_failed", run=str(self._door.key), status=meter.failure)
             self._door.charge(spent, meter.failure)
@@ -151,21 +176,22 @@ class Proxy:
 
 
 async def _copied(
-    request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse, meter: ResponseMeter, heard: Callable[[], None]
+    request: web.Request, response: web.StreamResponse, answer: aiohttp.ClientResponse, meter: ResponseMeter, heard: Heard
 ) -> None:
     """The answer, to its end also where the sandbox hangs up: what it costs stands at the end."""
     listening = await _heard(response.prepare(request))
     async for chunk in answer.content.iter_any():
-        heard()
+        heard(waits=False)
         meter.feed(chunk)
         listening = listening and await _heard(response.write(chunk))
+        heard()
 
 
 async def _heard(sending: Awaitable[object]) -> bool:
-    """Whether the sandbox was there to take it."""
+    """Whether the sandbox was there to take it. One that goes while it is waited for ends the waiting with another error."""
     try:
         await sending
-    except ConnectionResetError:
+    except (OSError, aiohttp.ClientConnectionError):
         return False
     return True
 

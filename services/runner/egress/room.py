@@ -58,12 +58,6 @@ class Room:
             self._promised_usd = self._promised_usd - worst_usd if self._under_way else 0.0
             self._changed.set()
 
-    async def empty(self) -> None:
-        """Returns when nothing is under way."""
-        while self._under_way:
-            self._changed.clear()
-            await self._changed.wait()
-
     def _fits(self, worst_usd: float) -> bool:
         if self._under_way == 0 or self._door.exhausted:
             return True

@@ -70,8 +70,8 @@ class Keeper:
 
     def _refused(self, request: web.Request, refusal: Refused, ecosystem: Ecosystem | None) -> web.Response:
         said = f"{request.method} {request.host} {request.raw_path}"
-        self._door.refuse(Refusal.of(said, refusal.reason, ecosystem, refusal.host))
-        log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason, ecosystem=ecosystem)
+        if self._door.refuse(Refusal.of(said, refusal.reason, ecosystem, refusal.host)):
+            log.warning("egress_refused", run=str(self._door.key), reason=refusal.reason, ecosystem=ecosystem)
         return web.Response(status=403, text=f"Refused by this deployment's egress policy: {refusal.reason}.\n")
 
     async def _served(self, request: web.Request, ecosystem: Ecosystem) -> web.StreamResponse:

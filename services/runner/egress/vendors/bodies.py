@@ -44,8 +44,8 @@ def model(document: Document) -> str:
     return name
 
 
-def tokens(value: Any, otherwise: int = 0) -> int:
-    """A number of tokens. One the upstream would not take counts as `otherwise`: it refuses the request."""
+def tokens(value: Any, otherwise: int) -> int:
+    """A number of tokens. What is no whole number counts as `otherwise`: the upstream refuses it, or takes 1e5 for one."""
     return min(max(value, 0), MAX_OUTPUT_TOKENS) if isinstance(value, int) else otherwise
 
 

@@ -81,6 +81,10 @@ class Vendor(Protocol):
         """The counts in one event of a stream, or in the whole answer; empty where there are none."""
         ...
 
+    def written(self, event: Document) -> str:
+        """The piece of the answer that one event of a stream spells out; empty where it is another event."""
+        ...
+
     def tokens(self, totals: Totals) -> Tokens:
         """The counts by what each costs."""
         ...

@@ -4,6 +4,7 @@ The model API is an exit: it can fetch addresses, run code, call remote servers 
 an agent needs passes, by allow-list, and the body that leaves is the one that was checked, serialised anew.
 """
 
+import re
 from typing import Any, cast
 
 from services.runner.egress.vendors import bodies
@@ -32,9 +33,11 @@ BLOCKS = frozenset(
 SOURCES = frozenset({"base64", "text", "content"})
 """Not `url`, which the API fetches, nor `file`, which it keeps."""
 
-CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "memory_", "computer_")
-"""Types of tools that run in the sandbox. A tool without a type is the client's own."""
+CLIENT_TOOLS = re.compile(r"custom|(bash|text_editor|memory|computer)_20\d{6}")
+"""Types of tools that run in the sandbox, by name and date. A tool without a type is the client's own."""
 
+MAX_BETAS = 32
+BETA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 BETAS_REFUSED = ("mcp-client", "code-execution", "files-api", "web-fetch", "web-search", "skills")
 
 
@@ -56,19 +59,19 @@ def check(asked: Asked, listed: PriceList) -> Checked:
         # Counting tokens costs nothing.
         prices.price(listed, model, fast=document.get("speed") not in (None, "standard")) if asked.path == MESSAGES else FREE,
         stream=document.get("stream") is True,
-        max_tokens=bodies.tokens(document.get("max_tokens")),
+        max_tokens=bodies.tokens(document.get("max_tokens"), otherwise=bodies.MAX_OUTPUT_TOKENS),
     )
 
 
 def betas(header: str) -> str:
-    """The `anthropic-beta` header without the names that open server-side abilities."""
+    """The `anthropic-beta` header without the names that open server-side abilities, and without what is no name."""
     names = (name.strip() for name in header.split(","))
-    return ",".join(name for name in names if name and not name.lower().startswith(BETAS_REFUSED))
+    return ",".join([name for name in names if BETA.fullmatch(name) and not name.lower().startswith(BETAS_REFUSED)][:MAX_BETAS])
 
 
 def _check_tool(tool: Document) -> None:
     kind = tool.get("type")
-    if kind is not None and not (isinstance(kind, str) and kind.startswith(CLIENT_TOOLS)):
+    if kind is not None and not (isinstance(kind, str) and CLIENT_TOOLS.fullmatch(kind)):
         raise Refused("server_tool_denied")
 
 

@@ -9,6 +9,7 @@ from services.runner.egress.vendors.pricing import Tokens
 from services.runner.egress.vendors.vendor import Asked, Checked, Document, Totals, bearer
 
 _FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+_SPELT_OUT = ("text", "thinking", "partial_json")
 _STATUS_OF: Mapping[Any, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -61,6 +62,14 @@ class Anthropic:
                 counts = cast("Document", usage)
                 found |= {name: counts[name] for name in _FIELDS if isinstance(counts.get(name), int)}
         return found
+
+    def written(self, event: Document) -> str:
+        """See Vendor. A delta is of one kind: text, thinking or a tool's input."""
+        delta: Any = event.get("delta")
+        if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
+            return ""
+        pieces = (cast("Document", delta).get(name) for name in _SPELT_OUT)
+        return "".join(piece for piece in pieces if isinstance(piece, str))
 
     def tokens(self, totals: Totals) -> Tokens:
         """See Vendor."""

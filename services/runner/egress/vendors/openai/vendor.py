@@ -59,6 +59,11 @@ class OpenAI:
             found |= {name: count for name, count in counts.items() if isinstance(count, int)}
         return found
 
+    def written(self, event: Document) -> str:
+        """See Vendor. Every kind of output has deltas of its own, each with its piece as text."""
+        kind, piece = event.get("type"), event.get("delta")
+        return piece if isinstance(piece, str) and isinstance(kind, str) and kind.endswith(".delta") else ""
+
     def tokens(self, totals: Totals) -> Tokens:
         """See Vendor. What was cached is part of the input."""
         read, written = totals.get("cache_read", 0), totals.get("cache_written", 0)

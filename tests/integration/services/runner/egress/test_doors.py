@@ -1,7 +1,5 @@
 """Doors as the runner opens and closes them, with an egress process that may be away."""
 
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,13 +24,6 @@ class Gateway:
 
     async def ask(self, question: AskSealedCredential) -> SealedCredential:
         return SealedCredential.model_validate({"sealed": self.sealed[question.credential_id]})
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose sockets fit into an address."""
-    with tempfile.TemporaryDirectory(prefix="ac-") as path:
-        yield Path(path)
 
 
 def asked(door: dict[str, Any]) -> DoorRequest:

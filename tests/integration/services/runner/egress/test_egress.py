@@ -3,8 +3,7 @@
 import asyncio
 import io
 import json
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +33,6 @@ async def model() -> AsyncIterator[ScriptedModel]:
     model = ScriptedModel([Say("hello")], keys={"anthropic": KEY})
     yield model
     await model.stop()
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose sockets fit into an address."""
-    with tempfile.TemporaryDirectory(prefix="ac-") as path:
-        yield Path(path)
 
 
 @pytest.fixture
@@ -291,6 +283,53 @@ async def test_hanging_up_before_the_end_saves_nothing(short_path: Path) -> None
             while not (report := await egress.report(door)).requests:  # noqa: ASYNC110 - the process tells nobody that it has read on
                 await asyncio.sleep(0.01)
         assert (report.requests, report.input_tokens, report.output_tokens, report.upstream_status) == (1, 7, 500, 0)
+
+
+async def test_an_answer_that_nobody_reads_is_charged_when_its_door_closes(short_path: Path) -> None:
+    """By what it has spelt out: its totals so far say one token, and a run could ask for much and end before the last ones come."""
+    over = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}}\n\n')
+        piece = json.dumps({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "word" * 1_000}})
+        for _ in range(400):
+            await response.write(f"data: {piece}\n\n".encode())
+        await over.wait()
+        return response
+
+    async with answered_by(stream, short_path) as egress:
+        door = egress.door(KEY)
+        reader, writer = await asyncio.open_unix_connection(str(await egress.open(door)), limit=1)
+        body = json.dumps(BODY).encode()
+        writer.write(f"POST /v1/messages HTTP/1.1\r\nhost: d\r\nx-api-key: {TOKEN}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        await reader.readexactly(1)
+        writer.close()
+        closed = DoorReport.model_validate_json((await egress.call("DELETE", f"/doors/{door['run_id']}.1"))[1])
+        assert (closed.requests, closed.input_tokens, closed.output_tokens) == (1, 7, 400_000)
+        over.set()
+        assert list((egress.directory / "state").iterdir()) == [], "nothing is written behind a closed door"
+
+
+async def test_a_request_without_an_answer_is_charged_when_its_door_closes(short_path: Path) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def silent(_request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await over.wait()
+        return web.Response()
+
+    async with answered_by(silent, short_path) as egress:
+        door = egress.door(KEY)
+        asking = asyncio.create_task(ask(await egress.open(door), BODY | {"messages": [{"role": "user", "content": "x" * 40_000}]}))
+        await asked.wait()
+        closed = DoorReport.model_validate_json((await egress.call("DELETE", f"/doors/{door['run_id']}.1"))[1])
+        assert (closed.requests, closed.output_tokens, closed.answers) == (1, 0, 0)
+        assert closed.input_tokens == pytest.approx(10_000, rel=0.02)
+        assert closed.cost_usd == pytest.approx(0.03, rel=0.02)
+        over.set()
+        await asyncio.wait({asking})
 
 
 async def test_an_answer_that_breaks_off_is_not_taken_for_the_whole(short_path: Path) -> None:

@@ -1,8 +1,7 @@
 """A door to OpenAI's API, as a sandbox meets it. What is the same for every vendor is tried in test_egress."""
 
 import json
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ async def model() -> AsyncIterator[ScriptedModel]:
     model = ScriptedModel([Say("hello")], keys={"openai": KEY, "anthropic": "sk-ant-api03-never-sent"})
     yield model
     await model.stop()
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose sockets fit into an address."""
-    with tempfile.TemporaryDirectory(prefix="ac-") as path:
-        yield Path(path)
 
 
 @pytest.fixture

@@ -60,6 +60,27 @@ def test_a_stream_that_is_cut_costs_what_was_seen() -> None:
     assert (spent.input_tokens, spent.output_tokens) == (1_500, 120)
 
 
+@pytest.mark.parametrize("delta", [{"text": "word" * 500}, {"thinking": "word" * 500}, {"partial_json": "word" * 500}])
+def test_a_stream_that_is_cut_costs_the_text_that_passed(delta: dict[str, str]) -> None:
+    meter = _meter()
+    meter.feed(STREAM[: STREAM.index(b"event: message_delta")] + _event({"type": "content_block_delta", "delta": delta}))
+    spent = meter.finish(cut=True)
+    assert (spent.input_tokens, spent.output_tokens) == (1_500, 506)
+
+
+def test_openais_stream_that_is_cut_is_never_charged_less_than_its_text() -> None:
+    checked = Checked("/v1/responses", b"{}", LISTS["openai"].models["gpt-6.1-sol"], stream=True, max_tokens=10)
+    meter = ResponseMeter(OPENAI, checked, stream=True)
+    meter.feed(_event({"type": "response.created", "response": {"usage": {"input_tokens": 9, "output_tokens": 0}}}))
+    meter.feed(_event({"type": "response.output_text.delta", "delta": "word" * 500}) + _event({"type": "x.delta", "delta": {"a": 1}}))
+    assert meter.finish(cut=True).output_tokens == 500
+
+
+def test_a_number_past_all_sense_is_money_all_the_same() -> None:
+    event = {"type": "message_start", "message": {"usage": {"input_tokens": 10**400, "output_tokens": 1}}}
+    assert 0 < _read(_meter(), _event(event)).cost_usd < 1_000_000
+
+
 def test_a_whole_answer_is_read_at_its_end() -> None:
     spent = _read(_meter(stream=False), b'{"type": "message", "usage": {"input_tokens": 10, "out', b'put_tokens": 5}}')
     assert (spent.input_tokens, spent.output_tokens) == (10, 5)

@@ -25,6 +25,18 @@ def test_silence_is_the_longest_of_the_requests_that_are_out() -> None:
     assert silence.seconds == 0
 
 
+def test_who_does_not_take_the_answer_is_no_silent_model() -> None:
+    clock = Clock()
+    silence = Silence(clock)
+    with silence.watched() as heard:
+        heard(waits=False)
+        clock.now += 60
+        assert silence.seconds == 0
+        heard()
+        clock.now += 2
+        assert silence.seconds == 2
+
+
 def test_a_byte_ends_it() -> None:
     clock = Clock()
     silence = Silence(clock)

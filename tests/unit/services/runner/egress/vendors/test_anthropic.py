@@ -65,6 +65,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("server_tool_denied", GOOD | {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
     ("server_tool_denied", GOOD | {"tools": [{"type": "code_execution_20250522", "name": "code_execution"}]}),
     ("server_tool_denied", GOOD | {"tools": [{"type": ["custom"], "name": "x"}]}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": "bash_code_execution_20250825", "name": "x"}]}),
+    ("server_tool_denied", GOOD | {"tools": [{"type": "custom_of_a_later_day", "name": "x"}]}),
     ("source_denied", _with_block({"type": "image", "source": URL})),
     ("source_denied", _with_block({"type": "document", "source": {"type": "file", "file_id": "f"}})),
     ("source_denied", _with_block({"type": "tool_result", "content": [{"type": "image", "source": URL}]})),
@@ -155,6 +157,12 @@ def test_a_worst_case_can_be_told_of_any_number(value: object) -> None:
     assert 0 <= _check(GOOD | {"max_tokens": value}).worst_usd < 100
 
 
+@pytest.mark.parametrize("value", [1e5, "100000", None])
+def test_a_length_that_only_looks_like_none_counts_as_the_longest(value: object) -> None:
+    """Else any number of such requests would fit into what is left of a budget."""
+    assert _check(GOOD | {"max_tokens": value}).worst_usd > 10
+
+
 def test_the_worst_case_knows_the_answers_length_and_speed() -> None:
     plain = _check(GOOD | {"max_tokens": 100_000}).worst_usd
     assert plain == pytest.approx(1.5, rel=0.01)
@@ -164,6 +172,11 @@ def test_the_worst_case_knows_the_answers_length_and_speed() -> None:
 
 def test_names_of_betas_are_compared_without_case() -> None:
     assert policy.betas("ok-1, MCP-Client-2025-04-04,Files-Api-1") == "ok-1"
+
+
+def test_what_is_no_name_of_a_beta_is_left_out() -> None:
+    assert policy.betas(f"ok-1,\udcff,é,a b,{'x' * 65},-a,\x7f,Skills-1") == "ok-1"
+    assert policy.betas("a," * 3_000).count("a") == policy.MAX_BETAS
 
 
 def test_a_query_passes_only_as_the_client_sends_it() -> None:
