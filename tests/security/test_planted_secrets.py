@@ -4,7 +4,8 @@ import base64
 import re
 import subprocess
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from deploy.embedded.scripted.steps import Run, Say
 from tests.servers.stack import GIT_TOKEN, MODEL_KEYS, SHELL_SECRET, Person, Stack
 from tests.servers.stack_fixtures import ModelThread
 
+_MAPPING = re.compile(rb"^(?P<begin>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<rights>r|-).*?^Rss: +(?P<resident>\d+) kB$", re.MULTILINE | re.DOTALL)
 CONTROL = "planted-as-a-control-and-no-secret"
+PROMPT = "Look around, and say what the runner has read as well."
 SECRETS = (GIT_TOKEN, *MODEL_KEYS.values(), SHELL_SECRET)
 
 
@@ -44,6 +47,27 @@ def _processes() -> Iterator[tuple[str, bytes]]:
                 yield process.name, command + b"\n" + environment
 
 
+def _remembered(pid: int, words: Iterable[str]) -> set[str]:
+    """Which of these stand in what a process has in memory, as its machine's root reads it."""
+    found, process = set[str](), Path(f"/proc/{pid}")
+    with (process / "mem").open("rb", buffering=0) as memory:
+        for mapping in _MAPPING.finditer((process / "smaps").read_bytes()):
+            begin, end = int(mapping["begin"], 16), int(mapping["end"], 16)
+            if mapping["rights"] == b"r" and mapping["resident"] != b"0":
+                piece = _piece(memory, begin, end)
+                found |= {word for word in words if word.encode() in piece}
+    return found
+
+
+def _piece(memory: FileIO, begin: int, end: int) -> bytes:
+    """One mapping; nothing of those that are no memory (a device's)."""
+    try:
+        memory.seek(begin)
+        return memory.read(end - begin) or b""
+    except OSError:
+        return b""
+
+
 def _docker(*arguments: str) -> bytes:
     return subprocess.run(["/usr/bin/env", "docker", *arguments], check=True, capture_output=True).stdout
 
@@ -55,15 +79,19 @@ def worked(stack: Stack, person: Person, project: str, model: ModelThread) -> li
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; grep -rs planted /home /tmp /run /etc /base | head -c 10000"
     )
     model.model.play([Run(f"{look}; echo changed > changed; sleep 3"), Say("Seen.")])
-    return [_looked(stack, person, person.task(project, "Look around", agent=agent, title=CONTROL)) for agent in ("claude-code", "codex")]
+    agents = {"claude-code": "anthropic", "codex": "openai"}
+    return [_looked(stack, person, person.task(project, PROMPT, agent=agent, title=CONTROL), vendor) for agent, vendor in agents.items()]
 
 
-def _looked(stack: Stack, person: Person, task: str) -> Json:
+def _looked(stack: Stack, person: Person, task: str, vendor: str) -> Json:
     next(event for event in person.follow(task) if event.name == "output" and event.data["event"]["kind"] == "tool_call")
     for container in stack.containers():
         assert _found(_docker("inspect", container)) == set()
         assert not re.search(rb"sk-(ant|proj)", _docker("inspect", container))
     assert {name: found for name, content in _processes() if (found := _found(content))} == {}
+    # The process that holds Docker never sees a key; the one that opens keys has this one in memory just now.
+    assert _remembered(stack.pid("runner"), (*SECRETS, PROMPT)) == {PROMPT}
+    assert _remembered(stack.pid("egress"), MODEL_KEYS.values()) >= {MODEL_KEYS[vendor]}
     ended = person.until(task)
     assert ended["outcome"] == "published", ended
     return ended
