@@ -50,14 +50,25 @@ class Found:
     """There is a checkpoint, and it cannot be gone on from."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much one attempt's checkpoints may be."""
+
+    pack_bytes: int
+    """Of one pack."""
+    stored_bytes: int
+    """Of all that they put into the store, which all runs share: an agent that turns its files over could fill it for days."""
+
+
 class Checkpoints:
     """The Keeper of one attempt."""
 
-    def __init__(self, blobs: BlobStore, command: RunnerStart, found: Found, max_pack_bytes: int, lease: Lease, tell: Tell) -> None:  # noqa: PLR0917 - each of another type
+    def __init__(self, blobs: BlobStore, command: RunnerStart, found: Found, bounds: Bounds, lease: Lease, tell: Tell) -> None:  # noqa: PLR0917 - each of another type
         self._blobs = blobs
         self._command = command
         self._found = found
-        self._max_pack_bytes = max_pack_bytes
+        self._bounds = bounds
+        self._stored_bytes = 0
         self._lease = lease
         self._tell = tell
         self._number = 0
@@ -77,11 +88,13 @@ class Checkpoints:
         before = None if last else self._last
         if before is None:
             return Snapshot(base_sha, place, MAX_SESSION_BYTES)
-        chained = 0 < len(before.packs) < MAX_PACKS and before.pack_bytes < self._max_pack_bytes / 2
+        chained = 0 < len(before.packs) < MAX_PACKS and before.pack_bytes < self._bounds.pack_bytes / 2
         return Snapshot(base_sha, place, MAX_SESSION_BYTES, before.tree_sha, before.tree_sha if chained else None)
 
     async def keep(self, taken: Taken, session_id: SessionId, spending: Spending, *, last: bool) -> None:
-        """See Keeper."""
+        """See Keeper. The last one is stored whatever the others took: it may have to wait for a person."""
+        if self._stored_bytes >= self._bounds.stored_bytes and not last:
+            raise CheckpointRefused(f"the attempt's checkpoints take {self._stored_bytes} bytes of the store already")
         before = None if last else self._last
         made = Manifest(
             run_id=self._command.run_id,
@@ -109,8 +122,12 @@ class Checkpoints:
         with await asyncio.to_thread(path.open, "rb") as file:
             while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
                 ref = BlobRef(blob_class=BlobClass.CHECKPOINT, sha256=hashlib.sha256(piece).hexdigest(), size_bytes=len(piece))
-                pieces.append(ref if ref in stored else await self._blobs.put_bytes(BlobClass.CHECKPOINT, piece))
+                pieces.append(ref if ref in stored else self._counted(await self._blobs.put_bytes(BlobClass.CHECKPOINT, piece)))
         return tuple(pieces)
+
+    def _counted(self, ref: BlobRef) -> BlobRef:
+        self._stored_bytes += ref.size_bytes
+        return ref
 
     async def _packs(self, taken: Taken, before: Manifest | None) -> tuple[BlobRef, ...]:
         earlier = before.packs if before is not None else ()
@@ -120,9 +137,9 @@ class Checkpoints:
             case Growth.SAME:
                 return earlier
             case Growth.WHOLE:
-                return (await self._blobs.put_file(BlobClass.CHECKPOINT, taken.pack),)
+                return (self._counted(await self._blobs.put_file(BlobClass.CHECKPOINT, taken.pack)),)
             case Growth.MORE:
-                return (*earlier, await self._blobs.put_file(BlobClass.CHECKPOINT, taken.pack))
+                return (*earlier, self._counted(await self._blobs.put_file(BlobClass.CHECKPOINT, taken.pack)))
 
 
 async def find(bus: Bus, blobs: BlobStore, command: Envelope[RunnerStart], room: Path, max_pack_bytes: int) -> Found:

@@ -22,7 +22,7 @@ from services.runner.agents import registry
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.checkpointing import Pace
-from services.runner.checkpoints import Checkpoints, Found
+from services.runner.checkpoints import Bounds, Checkpoints, Found
 from services.runner.doors import DoorRequest, Egress, Spending
 from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
 from services.runner.recorder import Recorded, Recorder
@@ -235,7 +235,8 @@ class Run:
         async def tell(payload: RunCheckpointed, number: int) -> None:
             await self._with.bus.publish(self.fact(payload, more=f".{number}"))
 
-        return Checkpoints(self._with.blobs, self._command, found, self._max_result_bytes, self._lease, tell)
+        bounds = Bounds(self._max_result_bytes, self._with.settings.max_checkpoints_mib * _MIB)
+        return Checkpoints(self._with.blobs, self._command, found, bounds, self._lease, tell)
 
     async def _input(self) -> RunInput:
         question = AskRunInput(owner=OwnerId(self._envelope.owner), task_id=TaskId(self._envelope.task), run_id=self._command.run_id)

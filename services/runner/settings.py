@@ -51,6 +51,8 @@ class RunnerSettings(BaseSettings):
     max_result_mib: Annotated[int, Field(ge=1, le=512)] = 256
     max_output_mib: Annotated[int, Field(ge=1, le=56)] = 48
     """What is kept of an agent's output; the transcript has to fit a blob of 64 MiB."""
+    max_checkpoints_mib: Annotated[int, Field(ge=1)] = 512
+    """What one attempt's checkpoints may take of the blob store together; beyond, only the last is taken: with it a run waits or moves."""
     checkpoint_seconds: Annotated[float, Field(ge=1, le=3_600)] = 60
     """A checkpoint is taken so often at least."""
     checkpoint_turn_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10

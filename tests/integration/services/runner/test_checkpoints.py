@@ -143,6 +143,23 @@ echo small > small; echo '{"one": "more"}' >> "$session"; echo turn two; sleep 1
     assert first.packs[0].size_bytes > 300_000
 
 
+async def test_an_agent_that_turns_its_files_over_does_not_fill_the_store(
+    stage: Stage, small_snapshot: Snapshot, tmp_path: Path, shell_image: str
+) -> None:
+    """The store is everybody's. What was taken until then holds, and so does the last one of a runner that stops."""
+    script = """
+for n in {1..1000}; do head -c 600000 /dev/urandom > ~/next; mv ~/next big; echo "turn $n"; sleep 0.2; done
+"""
+    await stage.shorten_ack_wait(2)
+    async with in_process(stage, tmp_path / "runner", shell_image, grace_seconds=0.2, max_checkpoints_mib=1):
+        command = await stage.command(small_snapshot, script, agent="diary")
+        await checkpointed(stage, command, 2)
+        first = len(await stage.output(command))
+        await stage.seen(lambda: stage.output(command), lambda lines: len(lines) > first + 10)
+        assert len(await checkpointed(stage, command)) == 2
+    assert len(await checkpointed(stage, command)) == 3
+
+
 async def manifest_of(stage: Stage, ref: BlobRef) -> Manifest:
     return Manifest.model_validate_json(await stage.blob(ref))
 
