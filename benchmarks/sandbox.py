@@ -159,7 +159,7 @@ def _flags(host: dict[str, Any]) -> list[str]:
     flags += ["--read-only", "--cap-drop", *host["CapDrop"], "--security-opt", host["SecurityOpt"][0]]
     flags += ["--security-opt", f"seccomp={_SECCOMP}", "--log-driver", host["LogConfig"]["Type"]]
     flags += ["--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]), "--cpus", str(_cpus(host["NanoCpus"]))]
-    flags += ["--pids-limit", str(host["PidsLimit"]), "--oom-score-adj", str(host["OomScoreAdj"]), "--shm-size", str(host["ShmSize"])]
+    flags += ["--pids-limit", str(host["PidsLimit"]), "--oom-score-adj", str(host["OomScoreAdj"])]
     flags += [part for name in host["Dns"] for part in ("--dns", name)]
     flags += [part for name in host["DnsSearch"] for part in ("--dns-search", name)]
     flags += [part for name in host["DnsOptions"] for part in ("--dns-option", name)]

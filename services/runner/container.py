@@ -31,6 +31,14 @@ _OWN_FILES = 64 * MIB
 _AFTERLIFE_SECONDS = 1_800
 """A container whose runner died ends by itself this long after its run's time was over."""
 _SMALL_MIB = 16
+_PAGE = 4_096
+_FEW_INODES = 8_192
+"""Of each disk, beside one for each page: no file that holds anything takes less, and directories and links take none."""
+_INODE_BYTES = 1_024
+"""About what the kernel holds for an empty file and its name. Without a bound, files of nothing took all memory there is, and
+with it the first process."""
+SHARED = "/dev/shm"  # noqa: S108 - the sandbox's
+_SHARED_BYTES = 64 * MIB
 
 HOSTNAME = "sandbox"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -73,12 +81,18 @@ def disks(spec: SandboxSpec) -> dict[str, int]:
         "/tmp": beside,  # noqa: S108 - the sandbox's, not the host's
         CHECKPOINT: beside,
         "/base": 2 * spec.workspace_bytes + spec.max_result_bytes + _OWN_FILES,
+        SHARED: _SHARED_BYTES,
     }
+
+
+def inodes(size_bytes: int) -> int:
+    """How many files and directories a disk of this size holds."""
+    return size_bytes // _PAGE + _FEW_INODES
 
 
 def memory_bytes(spec: SandboxSpec) -> int:
     """What the agent's processes may take, and the disks on top: full disks leave the processes their share."""
-    return spec.limits.memory_mib * MIB + sum(disks(spec).values())
+    return spec.limits.memory_mib * MIB + sum(size + inodes(size) * _INODE_BYTES for size in disks(spec).values())
 
 
 def patience_seconds(spec: SandboxSpec) -> int:
@@ -133,7 +147,6 @@ def _host_config(spec: SandboxSpec, security_options: list[str], runtime: str) -
         "PidsLimit": spec.limits.pids + _OWN_PROCESSES,
         "OomScoreAdj": 500,  # under memory pressure the host ends a sandbox before it ends itself
         "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
-        "ShmSize": 64 * MIB,
         "Tmpfs": _tmpfs(spec),
         "Mounts": _mounts(spec),
         # Not removed by the engine: why a sandbox died that nobody ended is asked of it afterwards. A runner removes what it finds.
@@ -153,8 +166,10 @@ def _tmpfs(spec: SandboxSpec) -> dict[str, str]:
         # A disk of its own: taking a checkpoint must not fill the agent's, nor the agent the harvest's.
         CHECKPOINT: "rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001",
         "/base": "rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002",
+        # In the place of the engine's own, whose files nobody counts.
+        SHARED: "rw,nosuid,nodev,noexec,mode=1777",
     }
-    return {place: f"{rights},size={sizes[place]}" for place, rights in options.items()}
+    return {place: f"{rights},size={sizes[place]},nr_inodes={inodes(sizes[place])}" for place, rights in options.items()}
 
 
 def _mounts(spec: SandboxSpec) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from services.runner.errors import (
     RunFailure,
     RunnerError,
     SandboxGone,
+    SandboxOutOfMemory,
     SandboxUnavailable,
     SubmoduleContent,
     WorkRefused,
@@ -334,13 +335,18 @@ class DockerSandbox:
         return code, bytes(complaint).decode(errors="replace")
 
     async def _must_run(self, looks: int = 10) -> None:
-        """Raises SandboxGone when the container has died; the engine may notice a moment after its processes did."""
+        """Raises SandboxGone when the container has died; the engine may notice a moment after its processes did.
+
+        Raises SandboxOutOfMemory where memory was why: another attempt would be another budget for whoever can fill it.
+        """
         for look in range(looks):
             if look:
                 await asyncio.sleep(0.1)
             seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.inspect_container(self.container_id)))
             if not seen["State"]["Running"]:
                 await self._engine.keep_last_words(self.container_id, f"{self._spec.run_id}.{self._spec.fence}")
+                if seen["State"].get("OOMKilled"):
+                    raise SandboxOutOfMemory("the container has ended, and had run out of memory")
                 raise SandboxGone("the container does not run any more")
 
     async def _execute(

@@ -51,6 +51,12 @@ class SandboxUnavailable(RunFailure):
     CODE = "sandbox_unavailable"
 
 
+class SandboxOutOfMemory(RunFailure):
+    """The kernel ended the whole sandbox for want of memory: what ran in it took all, and would again."""
+
+    CODE = "out_of_memory"
+
+
 class CheckoutFailed(RunFailure):
     """The snapshot could not be checked out in the sandbox."""
 

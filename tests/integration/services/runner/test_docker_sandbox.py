@@ -150,6 +150,23 @@ async def test_disks_are_limited_and_a_full_one_is_seen(sandbox: Sandbox) -> Non
     assert (await sandbox.condition()).disk_full
 
 
+async def test_files_of_nothing_are_limited_and_seen(sandbox: Sandbox) -> None:
+    """Each takes memory of the kernel's, which no size of a disk counts."""
+    flood = """python3 - <<'END'
+import itertools, os
+for place in ("/workspace", "/tmp", "/home/agent", "/dev/shm", "/checkpoint"):
+    try:
+        for number in itertools.count():
+            os.close(os.open(f"{place}/{number}", os.O_CREAT | os.O_WRONLY))
+    except OSError as error:
+        print(place, error.errno, number < 20_000 or place == "/dev/shm" and number < 30_000)
+END
+"""
+    told = (await bash(sandbox, flood)).splitlines()
+    assert told == [f"{place} 28 True" for place in ("/workspace", "/tmp", "/home/agent", "/dev/shm", "/checkpoint")]  # noqa: S108 - the sandbox's
+    assert (await sandbox.condition()).disk_full
+
+
 async def test_a_full_disk_can_still_be_harvested(sandbox: Sandbox, small_snapshot: Snapshot, tmp_path: Path) -> None:
     await sandbox.load(small_snapshot.tar, small_snapshot.base_sha)
     await bash(

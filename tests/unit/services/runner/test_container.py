@@ -21,7 +21,8 @@ SPEC = SandboxSpec(
     max_result_bytes=100 * MIB,
 )
 LABELS = container.labels(SPEC, "team", "runner-1")
-DISKS = 512 * MIB + 3 * 128 * MIB + (20 + 100 + 64) * MIB
+SIZES = (512 * MIB, 128 * MIB, 128 * MIB, 128 * MIB, (20 + 100 + 64) * MIB, 64 * MIB)
+DISKS = sum(size + (size // 4_096 + 8_192) * 1_024 for size in SIZES)
 HOST = {
     "NetworkMode": "none",
     "Dns": ["127.0.0.1"],
@@ -41,13 +42,13 @@ HOST = {
     "PidsLimit": 116,
     "OomScoreAdj": 500,
     "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
-    "ShmSize": 64 * MIB,
     "Tmpfs": {
-        "/workspace": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={512 * MIB}",
-        "/home/agent": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={128 * MIB}",
-        "/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={128 * MIB}",  # noqa: S108 - the sandbox's
-        "/checkpoint": f"rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001,size={128 * MIB}",
-        "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB}",
+        "/workspace": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={512 * MIB},nr_inodes=139264",
+        "/home/agent": f"rw,nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size={128 * MIB},nr_inodes=40960",
+        "/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={128 * MIB},nr_inodes=40960",  # noqa: S108 - the sandbox's
+        "/checkpoint": f"rw,nosuid,nodev,noexec,mode=0700,uid=10001,gid=10001,size={128 * MIB},nr_inodes=40960",
+        "/base": f"rw,nosuid,nodev,noexec,mode=0755,uid=10002,gid=10002,size={184 * MIB},nr_inodes=55296",
+        "/dev/shm": f"rw,nosuid,nodev,noexec,mode=1777,size={64 * MIB},nr_inodes=24576",  # noqa: S108 - likewise
     },
     "Mounts": [],
     "AutoRemove": False,
