@@ -60,9 +60,17 @@ async def asked(stream: Conversation, word: str, source: Path | int = 0) -> tupl
     """
     token = secrets.token_hex(16)
     length = source if isinstance(source, int) else (await asyncio.to_thread(source.stat)).st_size
-    await stream.write(f"{word} {length} {token}\n".encode())
-    if isinstance(source, Path):
-        await _fed(stream, source)
+    try:
+        await stream.write(f"{word} {length} {token}\n".encode())
+        if isinstance(source, Path):
+            await _fed(stream, source)
+    except ConnectionError:  # nobody is there to answer
+        return None
+    return await answered(stream, token)
+
+
+async def answered(stream: Conversation, token: str) -> tuple[int, str] | None:
+    """What is said up to the line "TOKEN <exit code>": the code and the beginning of the rest; None where the end comes before it."""
     answer = re.compile(token.encode() + rb" (\d{1,3})\n")
     said = bytearray()
     while (piece := await stream.read()) is not None:

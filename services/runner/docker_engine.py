@@ -14,8 +14,8 @@ import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from services.runner.docker_stream import Endpoint
-from services.runner.errors import EngineUnreachable, SandboxGone, SandboxUnavailable
+from services.runner.docker_stream import Endpoint, ProcessStream
+from services.runner.errors import EngineUnreachable, RunnerError, SandboxGone, SandboxUnavailable
 from services.runner.last_words import LastWords
 from services.runner.old_images import Tagged
 
@@ -31,6 +31,9 @@ _CONFLICT = 409
 _BEING_REMOVED = "dead or marked for removal"
 """Then it answers 409, and a moment later 404."""
 _TOLD_LINES = 1_000
+_LOOK_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, *([0.05] * 100))
+"""How long between looks for an exit code: mostly it is there at once."""
+_KILLED = 137
 
 
 class DockerEngine:
@@ -80,15 +83,43 @@ class DockerEngine:
 
         return await self.call(inspect)
 
-    async def start(self, name: str, request: dict[str, Any]) -> str:
-        """A container made by this request and started: its id. What does not start is not left behind, also where the caller gives up."""
-        starting = asyncio.create_task(self.call(lambda api: _start(api, name, request)))
+    async def start(self, name: str, request: dict[str, Any]) -> tuple[str, ProcessStream]:
+        """A container made by this request and started: its id, and its first process's input and output from the beginning.
+
+        What does not start is not left behind, also where the caller gives up.
+        """
+        starting = asyncio.create_task(self._started(name, request))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # the cancellation goes on; what could not be made needs no removal
-                await self.remove(await starting)
+                container_id, stream = await starting
+                await stream.close()
+                await self.remove(container_id)
             raise
+
+    async def _started(self, name: str, request: dict[str, Any]) -> tuple[str, ProcessStream]:
+        container_id = await self.call(lambda api: str(api.create_container_from_config(request, name)["Id"]))
+        stream: ProcessStream | None = None
+        try:
+            stream = await ProcessStream.attach(self.endpoint, container_id)  # before it starts: its end is heard whenever it comes
+            await self.call(lambda api: api.start(container_id))
+        except BaseException:
+            if stream is not None:
+                await stream.close()
+            with contextlib.suppress(RunnerError):  # what is raised is why it did not start
+                await self.remove(container_id)
+            raise
+        return container_id, stream
+
+    async def exit_code(self, exec_id: str) -> int:
+        """Of an exec whose output has ended: the engine knows the code a moment later, and never when the container died."""
+        for pause in _LOOK_SECONDS:
+            seen = await self.call(lambda api: cast("dict[str, Any]", api.exec_inspect(exec_id)))
+            if not seen["Running"]:
+                return _KILLED if seen["ExitCode"] is None else int(seen["ExitCode"])
+            await asyncio.sleep(pause)
+        raise SandboxUnavailable("the exec goes on after its output ended")
 
     async def remove(self, container_id: str) -> None:
         """Ends and removes a container; one that is gone already is as good."""
@@ -139,17 +170,6 @@ class DockerEngine:
             return int(api.post(url, json={"PidsLimit": limit}, timeout=_ENGINE_SECONDS).status_code)
 
         return await self.call(update)
-
-
-def _start(api: Any, name: str, request: dict[str, Any]) -> str:
-    container_id = str(api.create_container_from_config(request, name)["Id"])
-    try:
-        api.start(container_id)
-    except BaseException:
-        with contextlib.suppress(DockerException):  # what is raised is why it did not start
-            api.remove_container(container_id, force=True, v=True)
-        raise
-    return container_id
 
 
 def _last_words(api: Any, container_id: str) -> tuple[dict[str, Any], bytes] | None:

@@ -38,6 +38,13 @@ async def fed(feed: Callable[[ProcessStream], Awaitable[None]], stream: ProcessS
         await feed(stream)
 
 
+async def together(*steps: Awaitable[object]) -> None:
+    """Takes steps at the same time, each to its end; then the first failure is raised, where there was one."""
+    for ended in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+
+
 @contextlib.asynccontextmanager
 async def within(seconds: float) -> AsyncGenerator[None]:
     """Raises SandboxUnavailable where what is inside takes longer."""

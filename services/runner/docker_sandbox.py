@@ -10,13 +10,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import structlog
 
-from services.runner import attendant, container, standing
+from services.runner import container, standing
 from services.runner.checkpoint import CheckpointReader
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_process import Begun, Exec, fed, no_input, within
+from services.runner.docker_process import Begun, Exec, fed, no_input, together, within
 from services.runner.docker_stream import ProcessStream
 from services.runner.errors import (
     CheckoutFailed,
@@ -32,6 +33,7 @@ from services.runner.errors import (
     SubmoduleContent,
     WorkRefused,
 )
+from services.runner.first_process import STEP_SECONDS, FirstProcess
 from services.runner.harvest import HarvestReader, elsewhere
 from services.runner.sandbox import (
     Condition,
@@ -52,13 +54,15 @@ from shared.events.ids import GitSha
 log = structlog.get_logger()
 
 _SECCOMP = Path(__file__).with_name("seccomp.json")
-_STEP_SECONDS = 300
-"""The longest a script of ours may take; a big repository loads and harvests in seconds."""
 _CHECKPOINT_SECONDS = 120
 _STOP_SECONDS = 20
+_ADOPTION_SECONDS = 10
+"""Past which a warm sandbox is taken for dead."""
 _MAKING_WAY = (256, 1_024)
 """How many processes are allowed beyond the agent's, one step after the other, where it leaves none to end it with."""
 _AGENT_ENVIRONMENT = {"HOME": container.HOME, "USER": "agent", "LOGNAME": "agent", "TERM": "dumb"}
+_FOUND_ENVIRONMENT = container.ENVIRONMENT | {"HOME": container.HOME, "HOSTNAME": container.HOSTNAME}
+"""What an exec gives a process of the agent's user."""
 _KEPT_COMPLAINT_BYTES = 4_096
 _NOT_STARTED = 126
 _KILLED = 137
@@ -77,7 +81,7 @@ class DockerSandboxes:
         self._apparmor = apparmor
         self._seccomp = _SECCOMP.read_text()
         self._cpus: int | None = None
-        self._known: dict[str, DockerSandbox] = {}
+        self._known = WeakValueDictionary[str, DockerSandbox]()
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See SandboxFactory. A cancelled call leaves nothing behind."""
@@ -99,9 +103,9 @@ class DockerSandboxes:
         spec = await self._fitted(spec)
         labels = container.labels(spec, self.deployment, self._runner_id)
         request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime, apparmor=self._apparmor)
-        container_id = await self._engine.start(name, request)
-        sandbox = DockerSandbox(self._engine, container_id, image_id, spec, lambda: self._known.pop(container_id, None))
-        sandbox.stand_by(standing.AT_ONCE)
+        container_id, first = await self._engine.start(name, request)
+        sandbox = DockerSandbox(self._engine, container_id, first, image_id, spec)
+        sandbox.stand_by()
         self._known[container_id] = sandbox
         return sandbox
 
@@ -143,10 +147,12 @@ class WarmSandbox:
 
     async def adopt(self, spec: SandboxSpec) -> Sandbox:
         """See Prepared. An image of the same name that was built since is not what the attempt asked for."""
-        if await self._engine.image_id(spec.image) != self._sandbox.image_digest:
-            raise SandboxUnavailable(f"{spec.image} is another image by now")
-        await self._sandbox.belong_to(spec)
+        await together(self._must_be_of(spec.image), self._sandbox.belong_to(spec))
         return self._sandbox
+
+    async def _must_be_of(self, image: str) -> None:
+        if await self._engine.image_id(image) != self._sandbox.image_digest:
+            raise SandboxUnavailable(f"{image} is another image by now")
 
     async def discard(self) -> None:
         """See Prepared."""
@@ -156,34 +162,34 @@ class WarmSandbox:
 class DockerSandbox:
     """One container."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, image_digest: str, spec: SandboxSpec, forget: Callable[[], object]) -> None:
+    def __init__(self, engine: DockerEngine, container_id: str, first: ProcessStream, image_digest: str, spec: SandboxSpec) -> None:
         self._engine = engine
+        self._first = FirstProcess(engine.endpoint, container_id, first, self._must_run)
         self.container_id = container_id
         self._spec = spec
-        self._forget = forget
         self._standing: list[asyncio.Task[Begun]] = []
         self.image_digest = image_digest
 
-    def stand_by(self, processes: int) -> None:
-        """Begins to start processes of the agent's user that wait to be told what to become: the snapshot is unpacked meanwhile."""
-        self._standing += [asyncio.create_task(self._started(Exec(container.AGENT, standing.COMMAND))) for _ in range(processes)]
+    def stand_by(self) -> None:
+        """Begins to start a process of the agent's user that waits to be told what to do and become: other steps are taken meanwhile."""
+        self._standing.append(asyncio.create_task(self._started(Exec(container.AGENT, standing.COMMAND))))
 
     async def standing_by(self) -> None:
-        """Returns when they wait."""
+        """Returns when it waits."""
         await asyncio.gather(*self._standing)
 
     async def belong_to(self, spec: SandboxSpec) -> None:
         """From now on it is this attempt's. Raises SandboxGone, SandboxUnavailable."""
-        await self._engine.rename(self.container_id, container.name(spec))
         # The disks were made for any attempt: what they may hold is the container's, whatever this one would need.
         self._spec = replace(spec, max_result_bytes=self._spec.max_result_bytes)
-        await self._attended("live", container.patience_seconds(spec))
+        living = self._first.asked("live", container.patience_seconds(spec), seconds=_ADOPTION_SECONDS)
+        await together(self._engine.rename(self.container_id, container.name(spec)), living)
 
     async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:
         """See Sandbox."""
-        await self._loaded("load", self._attended("load", workspace))
-        await self._loaded("checkout", self._script(container.AGENT, "checkout", base_sha))
-        return elsewhere(await self._loaded("keep-index", self._attended("keep-index")))
+        await self._loaded("load", self._first.asked("load", workspace))
+        await self._loaded("checkout", self._beforehand("checkout", base_sha))
+        return elsewhere(await self._loaded("keep-index", self._first.asked("keep-index")))
 
     async def _loaded(self, step: str, doing: Awaitable[tuple[int, str]]) -> str:
         code, said = await doing
@@ -195,6 +201,7 @@ class DockerSandbox:
         """See Sandbox."""
         files = (point.session, *point.packs)
         lengths = [str((await asyncio.to_thread(file.stat)).st_size) for file in files]
+        self.stand_by()  # for the agent: this takes the one there is
         code, said = await self._script(container.AGENT, "resume", base_sha, point.tree_sha, session_path, *lengths, sources=files)
         if code != 0:
             raise CheckpointRefused(f"resume ended with {code}: {said}")
@@ -216,6 +223,7 @@ class DockerSandbox:
     async def run(self, program: Program, on_output: OnOutput) -> int:
         """See Sandbox."""
         environment = _AGENT_ENVIRONMENT | dict(program.environment)
+        await self._first.leave()
         await self._let_go(but=1)  # nothing that the agent can touch waits for a word of ours
 
         async def feed(stream: ProcessStream) -> None:
@@ -262,7 +270,8 @@ class DockerSandbox:
 
     async def harvest(self, base_sha: GitSha, pack: Path) -> Harvest:
         """See Sandbox."""
-        code, complaint = await self._attended("harvest-room")
+        self.stand_by()  # no process of the agent is left that could touch it
+        code, complaint = await self._first.asked("harvest-room")
         if code != 0:
             raise SandboxUnavailable(f"harvest-room ended with {code}: {complaint}")
         reader = HarvestReader(pack, self._spec.max_result_bytes)
@@ -276,8 +285,8 @@ class DockerSandbox:
 
     async def kill(self) -> None:
         """See Sandbox."""
-        self._forget()
         await self._let_go()
+        await self._first.leave()
         await self._engine.remove(self.container_id)
 
     async def _let_go(self, but: int = 0) -> None:
@@ -295,19 +304,25 @@ class DockerSandbox:
         counted = seen.get("pids_stats", {}).get("current")
         return counted == container.FIRST_PROCESSES
 
-    async def _attended(self, word: str, source: Path | int = 0) -> tuple[int, str]:
-        """Lets the first process take a step: its exit code and the beginning of what it complained about."""
-        async with within(_STEP_SECONDS):
-            stream = await ProcessStream.attach(self._engine.endpoint, self.container_id)
-            try:
-                await self._must_run(looks=1)  # after joining it: a process that ended before would leave us waiting for its start
-                answer = await attendant.asked(stream, word, source)
-            finally:
-                await stream.close()
+    async def _beforehand(self, script: str, *arguments: str) -> tuple[int, str]:
+        """Runs one of our scripts before anything of the agent, by the process that stands by, which goes on waiting."""
+        waiting = await self._waiting()
+        if waiting is None:
+            return await self._script(container.AGENT, script, *arguments)
+        async with within(STEP_SECONDS):
+            answer = await standing.done(waiting.stream, (container.SCRIPTS + script, *arguments), _FOUND_ENVIRONMENT)
             if answer is None:
                 await self._must_run()
-                raise SandboxUnavailable(f"the first process did not answer: {word}")
+                raise SandboxUnavailable(f"what stood by did not answer: {script}")
         return answer
+
+    async def _waiting(self) -> Begun | None:
+        """The process that stands by; None where it could not be started, or the container has died, which another try tells."""
+        try:
+            return await self._standing[0] if self._standing else None
+        except RunnerError:
+            del self._standing[0]
+            return None
 
     async def _script(
         self, user: str, script: str, *arguments: str, sources: Sequence[Path] = (), output: Callable[[bytes], None] | None = None
@@ -328,7 +343,7 @@ class DockerSandbox:
                         await stream.write(piece)
             stream.end_input()
 
-        async with within(_STEP_SECONDS):
+        async with within(STEP_SECONDS):
             code = await self._execute(Exec(user, (container.SCRIPTS + script, *arguments)), feed, sort)
             if code in (_NOT_STARTED, _KILLED):
                 await self._must_run()
@@ -349,13 +364,9 @@ class DockerSandbox:
                     raise SandboxOutOfMemory("the container has ended, and had run out of memory")
                 raise SandboxGone("the container does not run any more")
 
-    async def _execute(
-        self,
-        process: Exec,
-        feed: Callable[[ProcessStream], Awaitable[None]],
-        on_output: OnOutput,
-    ) -> int:
-        begun = await self._become(process) if process.user == container.AGENT and self._standing else await self._started(process)
+    async def _execute(self, process: Exec, feed: Callable[[ProcessStream], Awaitable[None]], on_output: OnOutput) -> int:
+        waiting = await self._waiting() if process.user == container.AGENT else None
+        begun = await self._started(process) if waiting is None else await self._become(process)
         feeding = asyncio.create_task(fed(feed, begun.stream))
         try:
             while (piece := await begun.stream.read()) is not None:
@@ -365,7 +376,7 @@ class DockerSandbox:
             with contextlib.suppress(asyncio.CancelledError):
                 await feeding
             await begun.stream.close()
-        return await self._exit_code(begun.exec_id)
+        return await self._engine.exit_code(begun.exec_id)
 
     async def _started(self, process: Exec) -> Begun:
         request = {"stdin": True, "user": process.user, "workdir": process.directory, "environment": process.environment}
@@ -377,23 +388,11 @@ class DockerSandbox:
             raise
 
     async def _become(self, process: Exec) -> Begun:
-        try:
-            waiting = await self._standing.pop(0)
-        except RunnerError:  # it could not be started, or the container has died, which another try tells
-            return await self._started(process)
-        environment = container.ENVIRONMENT | {"HOME": container.HOME, "HOSTNAME": container.HOSTNAME} | process.environment
+        waiting = await self._standing.pop(0)
+        environment = _FOUND_ENVIRONMENT | process.environment
         with contextlib.suppress(ConnectionError):  # it has died: its end says so
             await waiting.stream.write(standing.word(process.argv, environment, process.directory))
         return waiting
-
-    async def _exit_code(self, exec_id: str) -> int:
-        """The engine closes the stream a moment before it knows the code, and never knows it when the container died."""
-        for _ in range(100):
-            seen = await self._engine.call(lambda api: cast("dict[str, Any]", api.exec_inspect(exec_id)))
-            if not seen["Running"]:
-                return _KILLED if seen["ExitCode"] is None else int(seen["ExitCode"])
-            await asyncio.sleep(0.05)
-        raise SandboxUnavailable("the exec goes on after its output ended")
 
 
 def _leftover(entry: dict[str, Any]) -> Leftover:

@@ -39,6 +39,7 @@ class StartRun:
         if not isinstance(command.data, RunnerStart):
             raise InvalidMessage(f"{command.type} is no command of the runner")
         with structlog.contextvars.bound_contextvars(run_id=command.data.run_id, task_id=command.task, delivery=delivery.deliveries):
+            log.info("command_taken")
             if self._with.leaving.announced:
                 raise Postpone(_LEAVING_SECONDS)
             if not await self._over(command, command.data):

@@ -113,12 +113,15 @@ class Pool:
         """The attempt's sandbox: the warm one, or where there is none, or it has died, one of its own. Raises as SandboxFactory."""
         if warm is not None:
             try:
-                return await warm.prepared.adopt(spec)
+                adopted = await warm.prepared.adopt(spec)
             except BaseException as error:
                 await asyncio.shield(_removed(warm))
                 if not isinstance(error, RunnerError):
                     raise
                 log.warning("warm_sandbox_not_used", run_id=spec.run_id, error=type(error).__name__, detail=str(error))
+            else:
+                log.info("warm_sandbox_used", run_id=spec.run_id)
+                return adopted
         return await self._sandboxes.create(spec)
 
     async def discard(self, warm: Warm) -> None:

@@ -6,28 +6,11 @@ from pathlib import Path
 import pytest
 
 from services.runner import attendant
-from services.runner.sandbox import Stream
+from tests.unit.services.runner.pipes import Pipes
 
 KEEP_INDEX = "#!/bin/bash\necho kept; exit 0\n"
 HARVEST_ROOM = "#!/bin/bash\nprintf 'no room, and no newline' >&2; exit 3\n"
 LOAD = "#!/bin/bash\nhead -c 5 > %s/loaded\n"
-
-
-class Pipes:
-    """The script's own input and output."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def read(self) -> tuple[Stream, bytes] | None:
-        assert self._process.stdout is not None
-        piece = await self._process.stdout.read(7)  # answers come in pieces
-        return (Stream.STDOUT, piece) if piece else None
-
-    async def write(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(data)
-        await self._process.stdin.drain()
 
 
 async def _started(room: Path, seconds: int) -> asyncio.subprocess.Process:
@@ -70,3 +53,10 @@ async def test_it_ends_by_itself_when_nobody_says_anything(tmp_path: Path) -> No
     process = await _started(tmp_path, 1)
     assert await process.wait() == 0
     await process.communicate()
+
+
+async def test_nobody_answers_where_it_has_ended(tmp_path: Path, tar: Path) -> None:
+    process = await _started(tmp_path, 20)
+    process.kill()
+    await process.wait()
+    assert await attendant.asked(Pipes(process), "load", tar) is None

@@ -1,5 +1,6 @@
-"""A process that waits becomes the program it is told, with its arguments and its input as they are; on the real script."""
+"""A process that waits does and becomes what it is told, with arguments and input as they are; on the real script."""
 
+import asyncio
 import subprocess
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runner import standing
+from tests.unit.services.runner.pipes import Pipes
 
 PATH = {"PATH": "/usr/bin:/bin"}
 argument = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
@@ -31,6 +33,28 @@ def test_nothing_of_its_own_environment_is_handed_on() -> None:
 def test_it_begins_in_the_directory_and_tells_the_programs_exit_code() -> None:
     done = become(["sh", "-c", "pwd; exit 7"], PATH, directory="/usr")
     assert (done.stdout, done.returncode) == (b"/usr\n", 7)
+
+
+async def test_it_does_steps_one_after_the_other_and_becomes_the_last() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*standing.COMMAND, stdin=pipe, stdout=pipe, env=PATH | {"OF_ITS_OWN": "1"})
+    pipes = Pipes(process)
+    assert await standing.done(pipes, ["sh", "-c", "cat; pwd; env; echo complaint >&2; exit 3"], PATH) == (
+        3,
+        "/\nPATH=/usr/bin:/bin\nPWD=/\ncomplaint\n",
+    )
+    assert await standing.done(pipes, ["sh", "-c", "printf 'fed0 0'"], PATH) == (0, "fed0 0")
+    assert await standing.done(pipes, ["nonesuch"], PATH) == (127, "env: 'nonesuch': No such file or directory\n")
+    await pipes.write(standing.word(["cat"], PATH, "/"))
+    assert await process.communicate(b"the program's own") == (b"the program's own", None)
+
+
+async def test_one_that_has_ended_does_no_step() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*standing.COMMAND, stdin=pipe, stdout=pipe)
+    process.kill()
+    await process.wait()
+    assert await standing.done(Pipes(process), ["true"], PATH) is None
 
 
 def test_without_a_word_it_ends() -> None:
