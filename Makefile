@@ -16,7 +16,7 @@ test: ## everything
 	./async-code test
 
 TASKS ?= 300
-bench: ## what it costs beside its peers, into docs/performance.md (as root; about 12 minutes, more with more TASKS)
+bench: ## what it costs beside its peers, into docs/performance.md (as root; about 20 minutes, more with more TASKS)
 	$(PY)/python -m benchmarks --tasks $(TASKS)
 
 fidelity: ## what an agent makes against what is published: EXAMPLES new ones (a second each)

@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """One question's table. Every row has the same columns."""
+    """One question's table. Every row has the same columns; one that could not be answered has none, and its method says why."""
 
     name: str
     question: str

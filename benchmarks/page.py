@@ -32,6 +32,8 @@ def document(machine: Mapping[str, str], answers: Sequence[Answer]) -> str:
 
 
 def _table(answer: Answer) -> str:
+    if not answer.rows:
+        return "Not answered."
     columns = list(answer.rows[0])
     lines = [columns, ["---"] * len(columns), *([_cell(row[column]) for column in columns] for row in answer.rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

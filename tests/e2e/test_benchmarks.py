@@ -4,8 +4,8 @@ import json
 import math
 from pathlib import Path
 
-from benchmarks import page
-from benchmarks.__main__ import QUICK, of_parts, of_stack
+from benchmarks import line, page
+from benchmarks.__main__ import QUICK, of_parts, of_stack, tried
 from benchmarks.figures import LOAD, Answer
 from tests.servers.git import GitServer
 from tests.servers.stack import Stack
@@ -25,11 +25,34 @@ def _whole(answer: Answer) -> None:
 
 
 def test_the_questions_of_the_whole_stack(stack: Stack, git_server: GitServer) -> None:
-    answers = list(of_stack(stack, git_server, QUICK, print))
+    answers = [ask() for ask in of_stack(stack, git_server, QUICK, print).values()]
     assert [answer.name for answer in answers] == ["line", "memory"]
     for answer in answers:
         _whole(answer)
     assert {row["process"] for row in answers[1].rows} >= {"nats", "postgres", "gateway", "scheduler", "git", "runner", "audit", "all"}
+
+
+def test_the_question_of_cold_starts(git_server: GitServer) -> None:
+    answer = line.cold(git_server, QUICK.cold_tasks, print)
+    _whole(answer)
+    assert "runner takes the command → agent process" in {row["what"] for row in answer.rows}
+
+
+def test_a_question_that_fails_takes_no_others_answer_with_it(tmp_path: Path) -> None:
+    def failing() -> Answer:
+        raise RuntimeError("the disk is full of secrets")
+
+    said = list[str]()
+    good = Answer("trail", "How?", "So.", ({"what": "it", "ms": 1.5, LOAD: 0.1},))
+    answers = [tried("blobs", failing, said.append), tried("trail", lambda: good, said.append)]
+    assert [bool(answer.rows) for answer in answers] == [False, True]
+    assert "the disk is full of secrets" in said[0]
+    (tmp_path / "performance.md").write_text(f"{page.BEGIN}\n{page.END}\n")
+    page.write(tmp_path, {"machine": "this one"}, answers)
+    written = (tmp_path / "performance.md").read_text()
+    assert "It failed: RuntimeError.\n\nNot answered." in written
+    assert "| it | 1.50 |" in written
+    assert "secrets" not in written
 
 
 def test_the_questions_of_the_parts_and_the_page(tmp_path: Path) -> None:
