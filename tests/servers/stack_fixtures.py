@@ -1,6 +1,7 @@
 """One stack for the tests of the whole line: a scripted model behind it, a real git server beside it, somebody who uses it."""
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.servers import git_objects
 from tests.servers.authority import Authority
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
+from tests.servers.registry import Registry
 from tests.servers.stack import GIT_TOKEN, MODEL_KEYS, Person, Stack
 
 FILES = {b"app.py": Blob(b"print('hello')\n"), b"run.sh": Blob(b"#!/bin/sh\n", "100755"), b"dir/keep.txt": Blob(b"keep\n")}
@@ -32,6 +34,28 @@ class ModelThread:
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self.model.stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+        self._loop.close()
+
+
+class RegistryThread:
+    """Package registries over TLS, likewise on a loop of their own."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.registry = Registry(authority)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.registry.start(), self._loop).result(20)
+
+    def settings(self) -> dict[str, str]:
+        """The stack's own, which are lists with commas."""
+        said = {name.removeprefix("EGRESS_"): value for name, value in self.registry.settings().items() if "PACKAGES" in name}
+        return {name: ",".join(json.loads(value)) if value.startswith("[") else value for name, value in said.items()}
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.registry.stop(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()
@@ -57,7 +81,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def stack(model: ModelThread, authority: Authority) -> Iterator[Stack]:
+def registries(authority: Authority) -> Iterator[RegistryThread]:
+    thread = RegistryThread(authority)
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(model: ModelThread, authority: Authority, registries: RegistryThread) -> Iterator[Stack]:
     ensure_images(print)
     stack = Stack(
         {
@@ -72,6 +103,7 @@ def stack(model: ModelThread, authority: Authority) -> Iterator[Stack]:
             "LEASE_TTL_SECONDS": "6",
             "MODEL_PATIENCE_SECONDS": "5",
             "RUNNER_SLOTS": "8",
+            **registries.settings(),
         }
     )
     stack.up()
