@@ -13,6 +13,7 @@ from cli.context import JsonFlag, current, layout, machine, own_server
 from cli.examples import examples
 from cli.exits import CliError, Exit
 from cli.text import line
+from cli.views import when
 
 app = typer.Typer()
 
@@ -56,13 +57,16 @@ def logout(json_flag: JsonFlag = False) -> None:
 
 @app.command(epilog=examples("whoami"))
 def whoami(json_flag: JsonFlag = False) -> None:
-    """Show who is signed in, as the server sees it."""
+    """Show who is signed in, or what the token in ASYNC_CODE_TOKEN may do, as the server sees it."""
     context = current()
     me = context.client.get("/v1/me")
     if machine(json_flag):
         printing.document({"server": context.server, **me})
-    else:
-        printing.say(f"{line(str(me.get('email') or me['id']))} at {context.server}")
+        return
+    printing.say(f"{line(str(me.get('email') or me['id']))} at {context.server}")
+    if me.get("token_id"):
+        may = line(", ".join(me.get("scopes") or []))
+        printing.say(f"by the API token {line(me['token_id'])}: {may}; until {when(me['expires_at'])}")
 
 
 def generated_user() -> tuple[str, str]:

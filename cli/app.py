@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import account, agent, credential, failing, operator, project, task, trail
+from cli import account, agent, credential, failing, operator, project, task, token, trail
 from cli.demo import command as demo
 from cli.exits import Exit
 
@@ -14,7 +14,7 @@ Exit codes:
 \b
 Settings:
   ASYNC_CODE_URL        the server; this machine's own without it
-  ASYNC_CODE_TOKEN      an access token that goes before `login`
+  ASYNC_CODE_TOKEN      an API token (or an access token) that goes before `login`
   ASYNC_CODE_STATE_DIR  where this machine's stack keeps its state
 
 Output is for people on a terminal and JSON elsewhere, or with --json."""
@@ -35,6 +35,7 @@ for flat in (account.app, agent.app, demo.app):
 app.add_typer(project.projects, name="project")
 app.add_typer(project.repositories, name="repository")
 app.add_typer(credential.app, name="credential")
+app.add_typer(token.app, name="token")
 app.add_typer(task.app, name="task")
 app.add_typer(trail.app, name="audit")
 

@@ -1,5 +1,6 @@
 """The REST API as the command line uses it: signs every request, renews the session once, turns problem documents into clear errors."""
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -161,9 +162,9 @@ class Client:
         token = self._access_token()
         answer = send({"authorization": f"Bearer {token}"})
         if answer.status_code == _UNAUTHORIZED:
-            answer.close()
             if self._token is not None:
-                raise CliError("The server does not take the token in ASYNC_CODE_TOKEN.", "Unset it or set another.", Exit.NOT_SIGNED_IN)
+                raise _token_refused(answer)
+            answer.close()
             answer = send({"authorization": f"Bearer {self._next_access_token(token)}"})
         return answer
 
@@ -193,6 +194,15 @@ class Client:
         if not isinstance(found, str):
             raise _no_api(self.server)
         return IdentityProvider(self.server, found)
+
+
+def _token_refused(answer: httpx.Response) -> CliError:
+    """The server says why: mistyped, expired, or unknown."""
+    with contextlib.closing(answer):
+        answer.read()
+    why = problems.of(answer)
+    text = f"The server does not take the token in ASYNC_CODE_TOKEN. {why}"
+    return CliError(text, "Unset it or set another.", Exit.NOT_SIGNED_IN, problem=why.problem)
 
 
 def _no_api(server: str) -> CliError:

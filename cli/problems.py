@@ -19,6 +19,8 @@ _CODES: Mapping[int, Exit] = {
 }
 _ADVICE: Mapping[str, str] = {
     "unauthenticated": LOGIN,
+    "insufficient-scope": "Use a token with that scope: ./async-code token create",
+    "person-needed": "Unset ASYNC_CODE_TOKEN, and run: ./async-code login",
     "not-yet": "Watch it with: ./async-code task watch",
     "gone": "It is not kept any more.",
     "wrong-state": "See: ./async-code task show",

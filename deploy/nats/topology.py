@@ -226,6 +226,7 @@ USERS: tuple[UserSpec, ...] = (
             "evt.project.>",
             "evt.repository.>",
             "evt.credential.>",
+            "evt.token.>",
             "dlq.gateway.>",
             _DEAD_LETTERED,
             "rpc.audit.entries",

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.gateway import problems, public
+from services.gateway.api_tokens import endpoints as api_tokens
 from services.gateway.budgets import endpoints as budgets
 from services.gateway.credentials import endpoints as credentials
 from services.gateway.edge import Authenticate, BodyLimits, Edge
@@ -20,7 +21,7 @@ from services.gateway.tasks import results
 from services.gateway.trail import endpoints as trail
 
 ROUTERS = (
-    *(public.router, projects.router, repositories.router, credentials.router, budgets.router),
+    *(public.router, projects.router, repositories.router, credentials.router, api_tokens.router, budgets.router),
     *(tasks.router, results.router, trail.router),
 )
 

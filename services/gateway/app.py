@@ -14,6 +14,7 @@ import uvicorn
 
 from services.gateway import api
 from services.gateway.answers import Answers
+from services.gateway.api_tokens.stored import StoredGrants
 from services.gateway.handlers import FactHandler
 from services.gateway.housekeeping import rules
 from services.gateway.identity import Verifier
@@ -92,7 +93,7 @@ async def app() -> AsyncGenerator[None]:
         work = await stack.enter_async_context(asyncio.TaskGroup())
         for loop in (relay, Pruning(database, "gateway", rules(settings))):
             stack.callback(work.create_task(loop.run()).cancel)
-        await stack.enter_async_context(_serving(work, settings, parts, Verifier(keys, _policy(settings))))
+        await stack.enter_async_context(_serving(work, settings, parts, Verifier(keys, _policy(settings), StoredGrants(database, outbox))))
         yield
 
 

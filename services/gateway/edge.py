@@ -1,7 +1,8 @@
 """What every request passes first and every answer last: its id, its caller, its size, its type, the security headers, the last catch.
 
-Plain ASGI, so that streams pass unbuffered. Nobody gets past it without a valid token but to the paths of `PUBLIC`, so that a route can
-not be left open by forgetting something. It must never let an exception's text or a trace reach a client.
+Plain ASGI, so that streams pass unbuffered. Nobody gets past it without a valid token but to the paths of `access.PUBLIC`, and no API
+token but to a route of `access.TABLE` that it has the scope for, so that a route can not be left open by forgetting something. It must
+never let an exception's text or a trace reach a client.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway import problems
-from services.gateway.errors import BodyTooLarge, GatewayError, Invalid, UnsupportedMediaType
+from services.gateway import access, problems
+from services.gateway.access import Need
+from services.gateway.errors import BodyTooLarge, GatewayError, Invalid, MethodNotAllowed, NotFound, UnsupportedMediaType
 from services.gateway.tokens import Caller
 from shared.events import ids
 
@@ -30,8 +32,6 @@ SECURITY_HEADERS: Final = {
     "permissions-policy": "()",
     "cache-control": "no-store",
 }
-PUBLIC: Final = frozenset({"/", "/v1/auth", "/v1/openapi.json"})
-"""Read by anyone: where to sign in, and how to talk to us."""
 _DISCARD_FACTOR: Final = 4
 _DISCARD_SECONDS: Final = 2.0
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -39,8 +39,8 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 log = structlog.get_logger(__name__)
 
 
-Authenticate = Callable[[str | None], Awaitable[Caller]]
-"""The caller by the `Authorization` header. Raises Unauthenticated."""
+Authenticate = Callable[[str | None, Need | None], Awaitable[Caller]]
+"""The caller by the `Authorization` header, if they may do what needs that. Raises Unauthenticated, InsufficientScope, PersonNeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Edge:
         answer = _Answer(send, request_id)
         started = time.monotonic()
         structlog.contextvars.clear_contextvars()
-        with structlog.contextvars.bound_contextvars(request_id=request_id, owner=None):
+        with structlog.contextvars.bound_contextvars(request_id=request_id, owner=None, token_id=None):
             try:
                 await self._admit(scope)
                 await self._app(scope, await self._with_body(scope, receive), answer.send)
@@ -87,10 +87,19 @@ class Edge:
                 log.info("request_done", method=scope["method"], path=scope["path"], status=answer.status, milliseconds=elapsed)
 
     async def _admit(self, scope: Scope) -> None:
-        if scope["path"] not in PUBLIC:
-            caller = await self._authenticate(Headers(scope=scope).get("authorization"))
-            scope["state"]["caller"] = caller
-            structlog.contextvars.bind_contextvars(owner=caller.owner)
+        path = scope["path"]
+        if path in access.PUBLIC:
+            return
+        need = access.need(scope["method"], path)
+        caller = await self._authenticate(Headers(scope=scope).get("authorization"), need)
+        structlog.contextvars.bind_contextvars(owner=caller.owner)
+        if caller.api_token is not None:
+            structlog.contextvars.bind_contextvars(token_id=caller.api_token.token_id)
+            if need is None:
+                # Not left to the router: what it would find for a path that the table does not know must not be done.
+                allowed = access.methods(path)
+                raise MethodNotAllowed(headers={"Allow": ", ".join(allowed)}) if allowed else NotFound()
+        scope["state"]["caller"] = caller
 
     async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
         """The body read whole, so that a slow or endless one costs no handler; `receive` goes on behind it."""

@@ -41,6 +41,48 @@ class Unauthenticated(GatewayError):
     advice = "Send `Authorization: Bearer <access token>`; GET /v1/auth says where to sign in."
 
 
+class TokenMalformed(Unauthenticated):
+    """This is no API token: it is cut, or a character of it is wrong."""
+
+    slug = "token-malformed"
+    title = "No API token"
+    advice = "Copy the token again, whole: `acp_` and 36 letters and digits."
+
+
+class TokenUnknown(Unauthenticated):
+    """This API token was never made here, or it was revoked."""
+
+    slug = "token-unknown"
+    title = "Unknown API token"
+    advice = "Ask whoever gave you the token for another. A signed-in person makes one with POST /v1/tokens."
+
+
+class TokenExpired(Unauthenticated):
+    """This API token has expired."""
+
+    slug = "token-expired"
+    title = "Expired API token"
+    advice = "Make another: a signed-in person does with POST /v1/tokens."
+
+
+class InsufficientScope(GatewayError):
+    """The API token lacks a scope that this needs."""
+
+    status = 403
+    slug = "insufficient-scope"
+    title = "The token may not do this"
+    advice = "Use a token with the scope that `detail` names. A signed-in person makes one with POST /v1/tokens."
+
+
+class PersonNeeded(GatewayError):
+    """Only a signed-in person can do this; no API token can, whatever its scopes."""
+
+    status = 403
+    slug = "person-needed"
+    title = "A person must do this"
+    advice = "Sign in, and do it with that access token; GET /v1/auth says where."
+
+
 class NotFound(GatewayError):
     """There is no such thing here, or it is not yours."""
 

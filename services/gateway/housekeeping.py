@@ -1,4 +1,4 @@
-"""What the gateway forgets, and when: answers to requests that nobody sends again, and tasks whose time is over. Pure.
+"""What the gateway forgets, and when: answers to requests that nobody sends again, tokens that ended, and tasks whose time is over. Pure.
 
 The rules hold for everybody's rows, so they say to row-level security what they are for (`gateway.prunes` in the migrations).
 """
@@ -11,6 +11,8 @@ from shared.events.values import ENDED
 from shared.store.pruning import Rule
 
 _PRUNES: Final = {"gateway.prunes": "on"}
+_ENDED_TOKENS: Final = timedelta(days=30)
+"""So long an owner sees that a token was revoked or has expired, and that somebody still uses it."""
 
 
 def rules(settings: Settings) -> tuple[Rule, ...]:
@@ -21,8 +23,9 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
         kept=timedelta(hours=settings.idempotency_hours),
         settings=_PRUNES,
     )
+    tokens = Rule(table="gateway.api_tokens", since=("ended_at",), kept=_ENDED_TOKENS, settings=_PRUNES)
     if settings.keep_tasks_days is None:
-        return (keys,)
+        return (keys, tokens)
     ended = ", ".join(f"'{state}'" for state in sorted(ENDED))
     tasks = Rule(
         table="gateway.tasks",
@@ -31,4 +34,4 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
         condition=f"state in ({ended})",
         settings=_PRUNES,
     )
-    return (keys, tasks)
+    return (keys, tokens, tasks)

@@ -6,8 +6,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.gateway import problems
-from services.gateway.edge import PUBLIC
+from services.gateway import access, problems
+from services.gateway.access import Who
 from services.gateway.problems import Problem
 
 TITLE: Final = "Async Code"
@@ -15,6 +15,7 @@ VERSION: Final = "1"
 _WITH_BODY: Final = frozenset({"post", "put", "patch"})
 _DESCRIPTIONS: Final = {
     "401": "No valid access token.",
+    "403": "The API token lacks the scope, or only a person may do this.",
     "404": "There is no such thing, or it is not yours.",
     "409": "Not in the state this needs.",
     "410": "Not kept any more.",
@@ -47,7 +48,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     ours = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= ours.pop("$defs", {})
     schemas["Problem"] = ours
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A signed-in person's access token."},
+        "api_token": {"type": "http", "scheme": "bearer", "bearerFormat": "acp_…", "description": "A machine's, with the scopes named."},
+    }
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             _operation(path, method, operation)
@@ -56,14 +60,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> None:
     statuses = {"422", "500", "503"}
-    if path not in PUBLIC:
-        operation["security"] = [{"bearer": []}]
-        statuses.add("401")
+    need = access.TABLE.get((method.upper(), path), Who.PERSON)
+    if need is not Who.ANYONE:
+        # OpenAPI 3.1, "Security Requirement Object": for other schemes than OAuth the list names what the caller must be allowed.
+        scopes = [] if isinstance(need, Who) else [str(need)]
+        operation["security"] = [{"bearer": []}, *([] if need is Who.PERSON else [{"api_token": scopes}])]
+        statuses |= {"401"} if need is Who.CALLER else {"401", "403"}
     if method in _WITH_BODY:
         statuses |= {"413", "415"}
     if "{" in path or "requestBody" in operation or path.endswith("/checkpoint"):
         statuses.add("404")
-    if path.endswith(("/cancel", "/approve", "/reject", "/repositories")) and method in _WITH_BODY:
+    if path.endswith(("/cancel", "/approve", "/reject", "/repositories", "/v1/tokens")) and method in _WITH_BODY:
         statuses.add("409")
     if path.endswith(("/events", "/changes", "/patch", "/messages")):
         statuses.add("410")

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from services.gateway.parts import CallerOf, PartsOf
 from services.gateway.text import Resource
-from shared.events.ids import OwnerId
-from shared.events.values import Effort
+from shared.events.ids import OwnerId, TokenId
+from shared.events.values import Effort, TokenScope
 
 router = APIRouter(tags=["general"])
 
@@ -29,13 +29,15 @@ class SignIn(Resource):
 
 
 class Me(Resource):
-    """The caller, as the access token says."""
+    """The caller, as the token says."""
 
     id: OwnerId
     email: str | None
     role: str
-    session_id: str
-    expires_at: Annotated[str, Field(description="When the access token ends.", json_schema_extra={"format": "date-time"})]
+    session_id: Annotated[str | None, Field(description="Null: a machine, with an API token.")]
+    expires_at: Annotated[str, Field(description="When the token ends.", json_schema_extra={"format": "date-time"})]
+    token_id: Annotated[TokenId | None, Field(description="Of the API token.")]
+    scopes: Annotated[list[TokenScope] | None, Field(description="All that the API token may be used for; null: a person, who may do all.")]
 
 
 class AgentInfo(Resource):
@@ -70,7 +72,16 @@ async def auth(parts: PartsOf) -> SignIn:
 @router.get("/v1/me")
 async def me(caller: CallerOf) -> Me:
     """Who you are."""
-    return Me(id=caller.owner, email=caller.email, role=caller.role, session_id=caller.session_id, expires_at=caller.expires_at.isoformat())
+    grant = caller.api_token
+    return Me(
+        id=caller.owner,
+        email=caller.email,
+        role=caller.role,
+        session_id=caller.session_id,
+        expires_at=caller.expires_at.isoformat(),
+        token_id=grant and grant.token_id,
+        scopes=None if grant is None else sorted(grant.scopes),
+    )
 
 
 @router.get("/v1/agents")

@@ -15,6 +15,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, RSAKey
 
+from services.gateway.api_tokens.grants import Grant
 from shared.events.ids import OwnerId, is_uuid
 
 MAX_TOKEN_CHARS: Final = 16_384
@@ -92,13 +93,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in person, by a token that passed every check."""
+    """A signed-in person, or a machine in a person's name, by a token that passed every check."""
 
     owner: OwnerId
-    session_id: str
+    session_id: str | None
+    """None: a machine."""
     role: str
     email: str | None
     expires_at: datetime
+    api_token: Grant | None = None
+    """What a machine may do at most. None: a person."""
 
 
 def read_header(token: str, policy: Policy) -> Header:

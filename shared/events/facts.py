@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from shared.events.failures import Failure
-from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256
+from shared.events.ids import CredentialId, EventId, GitSha, ProjectId, RepositoryId, RunId, Sha256, TokenId
 from shared.events.payload import Fact
-from shared.events.values import BlobRef, BudgetReached, Ecosystem, Kept, Outcome, Protection, Purpose, Usage
+from shared.events.values import BlobRef, BudgetReached, Ecosystem, Kept, Outcome, Protection, Purpose, TokenScope, Usage
 
 Fence = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -294,6 +294,30 @@ class CredentialOpened(Fact):
     credential_id: CredentialId
     version: Annotated[int, Field(ge=1)]
     purpose: Purpose
+
+
+class TokenCreated(Fact):
+    """A person made an API token. Its name stays in the gateway, and of the token itself nobody keeps more than a digest."""
+
+    TYPE: ClassVar[str] = "token.created.v1"
+    token_id: TokenId
+    scopes: tuple[TokenScope, ...]
+    expires_at: datetime
+
+
+class TokenRevoked(Fact):
+    """A person revoked an API token: from here on it opens nothing."""
+
+    TYPE: ClassVar[str] = "token.revoked.v1"
+    token_id: TokenId
+
+
+class TokenRefused(Fact):
+    """Somebody who has an API token was refused with it. Told once an hour for each token and reason, however often it happens."""
+
+    TYPE: ClassVar[str] = "token.refused.v1"
+    token_id: TokenId
+    reason: Literal["expired", "revoked", "scope"]
 
 
 class EgressRefused(Fact):

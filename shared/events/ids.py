@@ -46,6 +46,10 @@ class CredentialId(_Id):
     """A stored credential."""
 
 
+class TokenId(_Id):
+    """An API token, never the token itself."""
+
+
 class TaskId(_Id):
     """A task."""
 

@@ -108,6 +108,18 @@ class Purpose(StrEnum):
     MODEL_KEY = "model_key"
 
 
+class TokenScope(StrEnum):
+    """What an API token may be used for. None includes another."""
+
+    TASKS_READ = "tasks:read"
+    TASKS_WRITE = "tasks:write"
+    PROJECTS_READ = "projects:read"
+    PROJECTS_WRITE = "projects:write"
+    AUDIT_READ = "audit:read"
+    ADMIN = "admin"
+    """What is stored for and paid by the account: credentials, monthly budgets."""
+
+
 class Ecosystem(StrEnum):
     """A family of packages that a sandbox may be allowed to read; each has a protocol and a registry of its own."""
 

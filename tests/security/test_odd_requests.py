@@ -35,6 +35,7 @@ def good(stack: Stack) -> Iterator[tuple[httpx.Client, dict[str, Json]]]:
                 "/v1/projects": {"name": "n", "publish_policy": "auto", "protected_paths": ["x"]},
                 "/v1/projects/{project_id}/repositories": repository,
                 "/v1/credentials": credential,
+                "/v1/tokens": {"name": "n", "scopes": ["tasks:read"], "expires_in_seconds": 60},
                 "/v1/tasks": task,
                 "/v1/tasks/{task_id}/approve": {"tree_sha": "0" * 40},
                 "/v1/tasks/{task_id}/publish": {"tree_sha": "0" * 40, "credential_id": str(uuid.uuid4())},
@@ -44,7 +45,7 @@ def good(stack: Stack) -> Iterator[tuple[httpx.Client, dict[str, Json]]]:
 
 def _requests(route: Route, body: Json | None) -> Iterator[tuple[str, bytes | None]]:
     """Paths and bodies to send."""
-    ids = {name: str(uuid.uuid4()) for name in ("project_id", "task_id", "credential_id")}
+    ids = {name: str(uuid.uuid4()) for name in ("project_id", "task_id", "credential_id", "token_id")}
     if "{" in route.path:
         yield from ((route.at(dict.fromkeys(ids, text)), None) for text in TEXTS if text)
     for name in route.query:

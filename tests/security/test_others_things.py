@@ -7,7 +7,7 @@ import pytest
 from tests.security.api import Json, routes, stranger
 from tests.servers.stack import GIT_TOKEN, Person, Stack
 
-IDS = ("project_id", "task_id", "credential_id")
+IDS = ("project_id", "task_id", "credential_id", "token_id")
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def theirs(person: Person, project: str) -> dict[str, str]:
     task = person.until(person.task(project, "echo x > x"))
     credential = person.client.post("/v1/credentials", {"purpose": "git_token", "host": "example.org", "value": GIT_TOKEN})
     repository = person.client.get(f"/v1/projects/{project}/repositories")["items"][0]
-    return {"project_id": project, "task_id": task["id"], "credential_id": credential["id"], "repository_id": repository["id"]}
+    token = person.client.post("/v1/tokens", {"name": "n", "scopes": ["tasks:read"]})
+    ids = {"project_id": project, "task_id": task["id"], "credential_id": credential["id"], "token_id": token["id"]}
+    return ids | {"repository_id": repository["id"]}
 
 
 def _told(answer: Json) -> Json:
@@ -48,6 +50,7 @@ def test_every_route_answers_for_others_things_as_for_none(stack: Stack, person:
     assert tried >= 10
     assert person.get(theirs["task_id"])["state"] == "succeeded"
     assert theirs["credential_id"] in {found["id"] for found in person.client.pages("/v1/credentials")}
+    assert {found["id"]: found["revoked_at"] for found in person.client.pages("/v1/tokens")}[theirs["token_id"]] is None
 
 
 def test_no_body_takes_others_things(stack: Stack, theirs: dict[str, str]) -> None:

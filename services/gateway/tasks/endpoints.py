@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 
 from services.gateway import idempotency
+from services.gateway.api_tokens import queries as api_tokens
 from services.gateway.errors import NotFound
 from services.gateway.idempotency import IdempotencyKey
 from services.gateway.identity import claims
@@ -25,6 +26,9 @@ from shared.events.ids import ProjectId, TaskId
 from shared.events.values import TaskState
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+REVOKED_SECONDS: Final = 1.0
+"""No event reaches a client by an API token that was revoked longer ago."""
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
@@ -134,11 +138,16 @@ async def events(parts: PartsOf, caller: CallerOf, task_id: TaskId, last_event_i
 
 
 def _leave(parts: Parts, caller: Caller, task_id: TaskId) -> Leave:
+    grant, recheck = caller.api_token, parts.settings.stream_recheck_seconds
+
     async def still_allowed() -> bool:
         async with parts.database.transaction(claims(caller.owner)) as connection:
+            if grant is not None and not await api_tokens.is_good(connection, caller.owner, grant.token_id):
+                return False
             return await queries.get(connection, caller.owner, task_id) is not None
 
-    return Leave(caller.expires_at, parts.settings.stream_recheck_seconds, still_allowed, parts.settings.stream_write_seconds)
+    seconds = recheck if grant is None else min(recheck, REVOKED_SECONDS)
+    return Leave(caller.expires_at, seconds, still_allowed, parts.settings.stream_write_seconds)
 
 
 async def load(parts: Parts, caller: Caller, task_id: TaskId) -> Stored:

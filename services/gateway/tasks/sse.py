@@ -23,7 +23,10 @@ Events = Callable[[], AbstractAsyncContextManager[AsyncIterator[Event]]]
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """How long a client may go on: until its token expires, while the task is still its own, and while it takes what is sent."""
+    """How long a client may go on: until its token expires, while token and task still allow it, and while it takes what is sent.
+
+    Asked before an event is sent: after a silence of hours nothing goes out by a permission of before.
+    """
 
     expires_at: datetime
     recheck_seconds: float
@@ -63,12 +66,14 @@ class EventStream(Response):
             checked_at = time.monotonic()
             try:
                 async for event in events:
-                    if not await self._write(send, event) or datetime.now(UTC) >= self._leave.expires_at:
+                    if datetime.now(UTC) >= self._leave.expires_at:
                         break
                     if time.monotonic() - checked_at >= self._leave.recheck_seconds:
                         checked_at = time.monotonic()
                         if not await self._leave.still_allowed():
                             break
+                    if not await self._write(send, event):
+                        break
             except (BusError, StoreError) as error:
                 log.warning("stream_interrupted", error=type(error).__name__)  # the client comes back with its last id
         await self._end(send)

@@ -52,6 +52,29 @@ async def somebody(gateway: Gateway, tmp_path: Path) -> Somebody:
     return somebody
 
 
+async def test_a_machine_works_with_its_token_until_that_is_revoked(somebody: Somebody, tmp_path: Path) -> None:
+    scopes = ("--scope", "tasks:read,tasks:write", "--scope", "projects:read")
+    made = await somebody.runs("token", "create", "--name", "ci", *scopes, "--expires", "1h")
+    robot = Person(tmp_path / "robot", somebody.person.server)
+    robot.home.mkdir()
+
+    async def tries(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(lambda: robot.run(*arguments, ASYNC_CODE_TOKEN=made["token"]))
+
+    assert json.loads((await tries("whoami")).stdout)["scopes"] == made["scopes"]
+    task = json.loads((await tries("task", "create", "-p", "web", "--agent", "shell", "true")).stdout)
+    refused = await tries("audit", "list")
+    assert (refused.returncode, "audit:read" in refused.stderr) == (Exit.REFUSED, True)
+    assert (await tries("task", "approve", task["id"], "--yes", "--tree", "0" * 40)).returncode != Exit.OK
+    assert (await tries("token", "list")).returncode == Exit.REFUSED
+    (listed,) = await somebody.runs("token", "list")
+    assert (listed["id"], listed["last_used_at"] is not None, "token" in listed) == (made["id"], True, False)
+    await somebody.runs("token", "revoke", made["id"][:8])
+    ended = await tries("task", "list")
+    assert (ended.returncode, "ASYNC_CODE_TOKEN" in ended.stderr) == (Exit.NOT_SIGNED_IN, True)
+    assert not robot.session_file.exists()
+
+
 async def test_what_a_project_s_sandboxes_may_read_is_set_by_name(somebody: Somebody) -> None:
     assert (await somebody.runs("project", "set", "web", "--allow", "npm, pip"))["allow_packages"] == ["pip", "npm"]
     assert (await somebody.runs("project", "set", "web"))["allow_packages"] == ["pip", "npm"]

@@ -22,6 +22,7 @@ MAY_PUBLISH = {
         "cmd.scheduler.submit.-.-",
         "evt.project.created.-.-",
         "evt.credential.opened.-.-",
+        "evt.token.created.-.-",
         "rpc.audit.entries",
         "dlq.gateway.x.-.-",
     ],

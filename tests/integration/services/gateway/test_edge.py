@@ -11,8 +11,9 @@ import pytest
 from joserfc import jwt
 
 from deploy.embedded.auth import keys
-from services.gateway.edge import PUBLIC
+from services.gateway.access import PUBLIC, TABLE, Who
 from shared.events.ids import fresh
+from shared.events.values import TokenScope
 
 from .stack import Gateway, Json, Person
 
@@ -21,7 +22,7 @@ MEMBERS = {"type", "title", "status", "detail", "advice", "instance", "request_i
 
 def filled(path: str, **known: str) -> str:
     """An OpenAPI path with ids."""
-    for name in ("project_id", "task_id", "credential_id"):
+    for name in ("project_id", "task_id", "credential_id", "token_id"):
         path = path.replace("{" + name + "}", known.get(name, fresh()))
     return path.replace("{agent}", "shell")
 
@@ -100,7 +101,8 @@ async def test_anothers_ids_are_not_found_on_every_route(somebody: Person, anoth
     ]
     task = await somebody.task(project)
     repository = (await somebody.get(f"/v1/projects/{project}/repositories"))["items"][0]["id"]
-    found = {"project_id": project, "task_id": task.id, "credential_id": credential}
+    token = await somebody.post("/v1/tokens", {"name": "n", "scopes": ["tasks:read"]})
+    found = {"project_id": project, "task_id": task.id, "credential_id": credential, "token_id": token["id"]}
     checked = 0
     for method, path in await operations(another.http):
         if "{" not in path:
@@ -125,11 +127,12 @@ async def test_anothers_ids_are_not_found_on_every_route(somebody: Person, anoth
         404,
         "not-found",
     )
-    for path in ("/v1/projects", "/v1/tasks", "/v1/credentials"):
+    for path in ("/v1/projects", "/v1/tasks", "/v1/credentials", "/v1/tokens"):
         assert somebody.id not in (await another.http.get(path)).text
-        assert not {project, task.id, credential} & {item["id"] for item in (await another.get(path))["items"]}
+        assert not {project, task.id, credential, token["id"]} & {item["id"] for item in (await another.get(path))["items"]}
     assert (await somebody.get(f"/v1/tasks/{task.id}"))["state"] == "submitted"
     assert len((await somebody.get("/v1/credentials"))["items"]) == 1
+    assert (await somebody.get("/v1/tokens"))["items"][0]["revoked_at"] is None
 
 
 def _without_ids(answer: httpx.Response) -> Json:
@@ -258,6 +261,10 @@ async def test_the_openapi_document_is_true_about_errors(somebody: Person, path:
     for route, methods in document["paths"].items():
         for method, operation in methods.items():
             assert ("security" in operation) == (route not in PUBLIC), (route, method)
+            schemes = {name: scopes for one in operation.get("security", []) for name, scopes in one.items()}
+            need = TABLE[method.upper(), route]
+            assert ("api_token" in schemes) == (need not in {Who.ANYONE, Who.PERSON}), (route, method)
+            assert schemes.get("api_token", []) == ([need] if isinstance(need, TokenScope) else []), (route, method)
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (route, method, status)

@@ -24,6 +24,11 @@ insert into gateway.prompts (task_id, owner, prompt, salt) values ($1, $2, 'secr
 _KEY = """
 insert into gateway.idempotency_keys (owner, key, request_digest, created_at) values ($1, 'k', '', now() - make_interval(hours => $2))
 """
+_TOKEN = """
+insert into gateway.api_tokens (id, owner, name, prefix, digest, scopes, expires_at, revoked_at)
+values ($1::uuid, $1, 'n', 'acp_abcd', sha256($1::text::bytea), '{admin}',
+    now() - make_interval(days => $2), now() - make_interval(days => $3))
+"""
 _COUNT = "select (select count(*) from gateway.tasks) + (select count(*) from gateway.idempotency_keys)"
 
 
@@ -47,12 +52,22 @@ async def store(database: PostgresDatabase) -> AsyncIterator[Database]:
 
 
 async def test_tasks_are_kept_unless_the_operator_says_how_long(store: Database) -> None:
-    assert await Pruning(store, "gateway", rules(settings())).once() == {"gateway.idempotency_keys": 2}
+    assert await Pruning(store, "gateway", rules(settings())).once() == {"gateway.idempotency_keys": 2, "gateway.api_tokens": 0}
+
+
+async def test_an_api_token_is_shown_for_a_month_after_its_end(store: Database, database: PostgresDatabase) -> None:
+    admin = await database.connect()
+    for expired, revoked in ((31, None), (29, None), (-300, 31), (-300, 29), (-300, None)):
+        await admin.execute(_TOKEN, str(fresh()), expired, revoked)
+    pruned = await Pruning(store, "gateway", rules(settings())).once()
+    assert pruned["gateway.api_tokens"] == 2
+    assert await admin.fetchval("select count(*) from gateway.api_tokens where ended_at > now() - interval '30 days'") == 3
+    await admin.close()
 
 
 async def test_a_task_goes_with_everything_somebody_wrote(store: Database, database: PostgresDatabase) -> None:
     pruned = await Pruning(store, "gateway", rules(settings(keep_tasks_days=30))).once()
-    assert pruned == {"gateway.idempotency_keys": 2, "gateway.tasks": 1}
+    assert pruned == {"gateway.idempotency_keys": 2, "gateway.api_tokens": 0, "gateway.tasks": 1}
     admin = await database.connect()
     assert {row["state"] for row in await admin.fetch("select state from gateway.tasks")} == {"failed", "running"}
     assert await admin.fetchval("select count(*) from gateway.prompts") == 2

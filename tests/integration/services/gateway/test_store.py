@@ -21,7 +21,7 @@ from shared.store.database import Database
 
 from .stack import Gateway, Person, Service, Task
 
-TABLES = ("projects", "repositories", "credentials", "tasks", "task_credentials", "prompts", "idempotency_keys")
+TABLES = ("projects", "repositories", "credentials", "tasks", "task_credentials", "prompts", "idempotency_keys", "api_tokens")
 
 
 async def test_row_level_security_alone_holds(gateway: Gateway, somebody: Person, another: Person) -> None:
@@ -29,6 +29,7 @@ async def test_row_level_security_alone_holds(gateway: Gateway, somebody: Person
     project_id = await somebody.project("https://example.com/team/one.git")
     await somebody.post("/v1/credentials", {"purpose": "git_token", "value": "planted-git-token", "host": "example.com"})
     await somebody.post("/v1/tasks", {"project_id": project_id, "agent": "shell", "prompt": "x"}, **{"idempotency-key": "k"})
+    await somebody.post("/v1/tokens", {"name": "n", "scopes": ["tasks:read"]})
     database = await Database.open(gateway.database.settings("gateway"))
     try:
         for table in TABLES:
@@ -42,6 +43,8 @@ async def test_row_level_security_alone_holds(gateway: Gateway, somebody: Person
             (somebody, "alter table gateway.tasks disable row level security"),
             (somebody, "update gateway.prompts set prompt = 'x'"),
             (somebody, "update gateway.tasks set owner = owner"),
+            (somebody, "update gateway.api_tokens set scopes = '{admin}'"),
+            (somebody, "update gateway.api_tokens set expires_at = 'infinity'"),
             (somebody, "truncate gateway.tasks"),
             (somebody, "select * from scheduler.tasks"),
         ):

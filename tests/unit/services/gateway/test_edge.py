@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,21 +13,30 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from services.gateway import problems
+from services.gateway.access import Need
+from services.gateway.api_tokens.grants import Grant
 from services.gateway.edge import BodyLimits, Edge
 from services.gateway.errors import Expired, GatewayError, Unauthenticated, Unavailable
 from services.gateway.tokens import Caller
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobTooLarge
 from shared.bus.errors import NoAnswer, ReadFailed, Refused
-from shared.events.ids import OwnerId, fresh
+from shared.events.ids import OwnerId, TokenId, fresh
+from shared.events.values import TokenScope
 from shared.store.errors import OutboxFull, StoreConflict, StoreUnavailable
 
 CALLER = Caller(OwnerId(fresh()), fresh(), "authenticated", None, datetime.now(UTC) + timedelta(hours=1))
 
 
-async def authenticate(authorization: str | None) -> Caller:
-    if authorization != "Bearer good":
+MACHINE = replace(
+    CALLER, session_id=None, api_token=Grant(TokenId(fresh()), CALLER.owner, frozenset(TokenScope), datetime.now(UTC) + timedelta(hours=1))
+)
+
+
+async def authenticate(authorization: str | None, _need: Need | None) -> Caller:
+    callers = {"Bearer good": CALLER, "Bearer machine": MACHINE}
+    if authorization not in callers:
         raise Unauthenticated
-    return CALLER
+    return callers[authorization]
 
 
 def inside() -> FastAPI:
@@ -61,6 +71,16 @@ async def test_a_failure_nobody_expected_is_told_without_its_text() -> None:
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:async-code:problem:internal")
     assert "planted" not in answer.text
     assert "Zero" not in answer.text
+
+
+async def test_what_no_row_of_the_table_allows_is_closed_to_every_api_token() -> None:
+    """Although there is such a route, and the token has every scope."""
+    async with client(edge()) as http:
+        assert (await http.post("/fine")).status_code == 200
+        answer = await http.post("/fine", headers={"authorization": "Bearer machine"})
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:async-code:problem:not-found")
+        answer = await http.delete("/v1/tasks", headers={"authorization": "Bearer machine"})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
 
 async def test_a_strangers_body_is_not_even_read() -> None:
@@ -125,7 +145,7 @@ def test_every_failure_has_its_status(failure: Exception, status: int) -> None:
 
 
 def test_every_error_has_a_name_and_advice_of_its_own() -> None:
-    kinds = [GatewayError, *GatewayError.__subclasses__()]
+    kinds = [GatewayError, *GatewayError.__subclasses__(), *Unauthenticated.__subclasses__()]
     assert len({kind.slug for kind in kinds}) == len(kinds)
     for kind in (*kinds, Expired):
         assert kind.advice
