@@ -114,6 +114,43 @@ END
     assert "made" in await bash(sandbox, script)
 
 
+ABANDONED = r"""
+import os, time
+def state(pid):
+    try: return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError): return None
+reading, writing = os.pipe()
+ids = []
+for _ in range(20):
+    told, tell = os.pipe()
+    if os.fork() == 0:  # ends at once, so that its child is nobody's
+        orphan = os.fork()
+        if orphan == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the whole tree is there
+            os._exit(0)
+        os.write(tell, str(orphan).encode())
+        os._exit(0)
+    ids.append(int(os.read(told, 20)))
+    os.wait()
+parents = {state(pid)[1] for pid in ids}
+os.close(writing)
+deadline = time.monotonic() + 5
+while (left := [pid for pid in ids if state(pid)]) and time.monotonic() < deadline: pass
+print(sorted(parents), len(left))
+"""
+"""Twenty processes whose parent has ended before them: who they belong to, and how many of them nobody has buried."""
+
+
+async def test_the_first_process_buries_what_an_agent_leaves(sandbox: Sandbox, shell_image: str) -> None:
+    """A zombie is a process of the sandbox's limit. Under a first process that does not wait for them they all stay: so this can fail."""
+    assert await bash(sandbox, f"cat > /tmp/abandon.py <<'END'\n{ABANDONED}\nEND\npython3 /tmp/abandon.py") == "['1'] 0\n"
+    first = "import subprocess, sys, time; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", shell_image, "-c", first, ABANDONED]
+    alone = await asyncio.create_subprocess_exec("/usr/bin/env", *command, stdout=asyncio.subprocess.PIPE)
+    assert (await alone.communicate())[0] == b"['1'] 20\n"
+
+
 async def test_the_hosts_names_are_not_told(sandbox: Sandbox) -> None:
     told = [
         line for line in (await bash(sandbox, "cat /etc/resolv.conf /etc/hostname")).splitlines() if not line.startswith(("#", "options"))
