@@ -38,7 +38,9 @@ MAX_PROMPT_CHARS = 1_000_000
 def create(
     prompt: Annotated[str, typer.Argument(help="What to do; `-` reads it from standard input.")],
     project: Annotated[str, typer.Option("--project", "-p", help="The project's name or id.")],
-    agent: Annotated[str, typer.Option("--agent", "-a", help="`claude-code`, `codex` or `shell` (runs a script).")] = "claude-code",
+    agent: Annotated[
+        str, typer.Option("--agent", "-a", help="`claude-code`, `codex`, `opencode` or `shell` (runs a script).")
+    ] = "claude-code",
     model: Annotated[str | None, typer.Option(help="The model; the project's or the agent's own without it.")] = None,
     effort: EffortOption = None,
     max_turns: TurnsOption = None,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploy.images import debian, recipe, steps, wheels
+from deploy.images import debian, recipe, steps, tarballs, wheels
 from deploy.images.errors import ImageBuildError
 from deploy.images.settings import ImageSettings
 
@@ -19,7 +19,10 @@ Progress = Callable[[str], None]
 
 
 def ensure_images(progress: Progress, only: Sequence[str] = (), settings: ImageSettings | None = None) -> dict[str, str]:
-    """Builds what is missing and returns the image of every agent (of those in `only`, where given). Raises ImageBuildError."""
+    """Builds what is missing and returns the image of every agent (of those in `only`, where given). Raises ImageBuildError.
+
+    One that needs more than an installation brings, and cannot be made, is left out and told, unless it is asked for in `only`.
+    """
     settings = settings or ImageSettings()
     docker = steps.need("docker", "apt-get install docker.io iptables")
     if not steps.succeeds([docker, "version", "--format", "{{.Server.Version}}"]):
@@ -28,11 +31,19 @@ def ensure_images(progress: Progress, only: Sequence[str] = (), settings: ImageS
     wanted = {agent: tag for agent, tag in tags.agents.items() if not only or agent in only}
     if any(not _exists(tag) for tag in wanted.values()):
         _ensure_base(progress, tags, settings)
+    made = dict[str, str]()
     for agent, tag in wanted.items():
-        if not _exists(tag):
-            _timed(progress, tag, lambda agent=agent, tag=tag: _build(agent, tag, tags.base))
+        try:
+            if not _exists(tag):
+                _timed(progress, tag, lambda agent=agent, tag=tag: _build(agent, tag, tags.base))
+        except ImageBuildError as error:
+            if agent in only or not isinstance(recipe.AGENTS[agent], recipe.Tarball):
+                raise
+            progress(f"left out: the agent {agent}, whose tasks would fail as image_missing. {error}")
+            continue
         steps.run([docker, "tag", tag, recipe.current(agent)])
-    return wanted
+        made[agent] = tag
+    return made
 
 
 def prune(progress: Progress, settings: ImageSettings | None = None) -> None:
@@ -70,9 +81,13 @@ def _build(name: str, tag: str, parent: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"async-code-{name}-") as directory:
         context = Path(directory) / "context"
         shutil.copytree(recipe.HERE / name, context)
-        wheel = recipe.AGENTS.get(name)
-        if wheel is not None:
-            wheels.extract(wheel, context)
+        match recipe.AGENTS.get(name):
+            case recipe.Wheel() as wheel:
+                wheels.extract(wheel, context)
+            case recipe.Tarball() as tarball:
+                tarballs.extract(tarball, context)
+            case None:
+                pass
         labels = ["--label", f"async-code.image={name}"]
         # The classic builder: buildx is not part of every engine, and nothing here needs it.
         steps.run(

@@ -4,14 +4,17 @@ Reads this directory and the pinned requirements; must never ask Docker or the n
 """
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.images.settings import ImageSettings
 
 HERE = Path(__file__).parent
 AGENT_REQUIREMENTS = HERE.parents[1] / "requirements" / "agents.txt"
+AGENT_TARBALLS = HERE.parents[1] / "requirements" / "agents-npm.json"
 DEBIAN_PACKAGES = HERE / "debian.txt"
 
 
@@ -23,7 +26,15 @@ class Wheel:
     members: tuple[tuple[str, str], ...]
 
 
-AGENTS: dict[str, Wheel | None] = {
+@dataclass(frozen=True)
+class Tarball:
+    """The same of an npm package. npm is no part of an installation: where such an image cannot be made, the others do not wait for it."""
+
+    package: str
+    members: tuple[tuple[str, str], ...]
+
+
+AGENTS: dict[str, Wheel | Tarball | None] = {
     "shell": None,
     "claude-code": Wheel("claude-agent-sdk", (("claude_agent_sdk/_bundled/claude", "claude"),)),
     "codex": Wheel(
@@ -33,6 +44,7 @@ AGENTS: dict[str, Wheel | None] = {
             for part in ("bin/codex", "bin/codex-code-mode-host", "codex-path/rg", "codex-package.json")
         ),
     ),
+    "opencode": Tarball("opencode-linux-x64", (("bin/opencode", "opencode"),)),
 }
 """Every agent with an image, and what goes into it beside its directory."""
 
@@ -60,6 +72,15 @@ def pin(package: str) -> str:
     return found[0]
 
 
+def tarball_pin(package: str) -> dict[str, Any]:
+    """What requirements/agents-npm.json says of this package: `version` and `integrity`. Raises KeyError."""
+    return json.loads(AGENT_TARBALLS.read_text())[package]
+
+
+def _pinned(source: Wheel | Tarball) -> str:
+    return pin(source.package) if isinstance(source, Wheel) else json.dumps(tarball_pin(source.package), sort_keys=True)
+
+
 def current(agent: str) -> str:
     """The tag that always names the newest build of an agent's image; runners resolve it to an image id when they use it."""
     return f"async-code/{agent}:current"
@@ -72,8 +93,8 @@ def tags(settings: ImageSettings) -> Tags:
     )
     base = _tag("base", debian, *_contents(HERE / "base"))
     agents = {
-        agent: _tag(agent, base, *_contents(HERE / agent), *([pin(wheel.package), str(wheel.members)] if wheel else []))
-        for agent, wheel in AGENTS.items()
+        agent: _tag(agent, base, *_contents(HERE / agent), *([_pinned(source), str(source.members)] if source else []))
+        for agent, source in AGENTS.items()
     }
     return Tags(debian=debian, base=base, agents=agents)
 

@@ -47,6 +47,13 @@ DEFAULT_AGENTS: Final = (
         system_prompt=True,
     ),
     Agent(name="codex", vendor="openai", efforts=(Effort.MINIMAL, *_LOW_TO_MAX), system_prompt=True),
+    Agent(
+        name="opencode",
+        vendor="anthropic",
+        efforts=(Effort.LOW, Effort.MEDIUM, Effort.HIGH, Effort.MAX),
+        tools=("bash", "edit", "glob", "grep", "read", "skill", "task", "todowrite"),
+        system_prompt=True,
+    ),
     Agent(name="shell"),
 )
 

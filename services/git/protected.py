@@ -25,7 +25,7 @@ BUILT_IN = (
     ".husky/**", ".githooks/**", ".pre-commit-config.y*ml", ".pre-commit-hooks.y*ml", ".lefthook*", "lefthook*.y*ml", ".overcommit.y*ml",
     # what editors and agents execute on opening a checkout
     ".devcontainer/**", ".devcontainer.json", ".vscode/tasks.json", ".vscode/launch.json", ".envrc", ".claude/settings*.json",
-    ".claude/hooks/**", ".mcp.json", ".codex/**",
+    ".claude/hooks/**", ".mcp.json", ".codex/**", ".opencode/**", "opencode.json*",
 )  # fmt: skip
 
 MAX_PATTERNS, MAX_PATTERN_LENGTH = 200, 512

@@ -18,24 +18,33 @@ def _effort(body: Json) -> Any:
     return body["reasoning"]["effort"] if "reasoning" in body else body["output_config"]["effort"]
 
 
-@pytest.mark.parametrize(("agent", "effort", "tools"), [("claude-code", "max", ("Bash", "Read")), ("codex", "xhigh", None)], ids=str)
+@pytest.mark.parametrize(
+    ("agent", "model_name", "effort", "tools"),
+    [
+        ("claude-code", "claude-opus-4-8", "max", ("Bash", "Read")),
+        ("codex", "gpt-5.3-codex", "xhigh", None),
+        # Nobody has heard of this one, and it is asked all the same, as hard as it was said.
+        ("opencode", "claude-unheard-of", "high", ("bash", "read")),
+    ],
+    ids=str,
+)
 def test_the_model_is_asked_as_the_person_says(
-    agent: str, effort: str, tools: tuple[str, ...] | None, person: Person, project: str, model: ModelThread
+    agent: str, model_name: str, effort: str, tools: tuple[str, ...] | None, person: Person, project: str, model: ModelThread
 ) -> None:
     model.model.requests.clear()
     model.model.play([Run("echo done > done.txt"), Say("Done.")])
     options: Json = {"effort": effort, "append_system_prompt": SYSTEM_PROMPT} | ({} if tools is None else {"allowed_tools": tools})
     person.client.put(f"/v1/projects/{project}/agent-defaults/{agent}", {"effort": "low", "append_system_prompt": "not this"})
-    task = person.until(person.task(project, "Do it", agent=agent, agent_options=options))
+    task = person.until(person.task(project, "Do it", agent=agent, model=model_name, agent_options=options))
     assert (task["state"], task["outcome"]) == ("succeeded", "published"), task
     asked = [body for body in model.model.requests if "Do it" in json.dumps(body)]
     assert len(asked) == 2
-    assert {_effort(body) for body in asked} == {effort}
+    assert {(body["model"], _effort(body)) for body in asked} == {(model_name, effort)}
     for body in asked:
         said = json.dumps(body, ensure_ascii=False)
         assert json.dumps(SYSTEM_PROMPT, ensure_ascii=False)[1:-1] in said
         assert "not this" not in said
         assert tools is None or set(tools) <= {tool["name"] for tool in body["tools"]}
-        assert tools is None or not {"Edit", "Write", "Agent"} & {tool["name"] for tool in body["tools"]}
+        assert tools is None or not {"Edit", "Write", "Agent", "edit", "write", "task"} & {tool["name"] for tool in body["tools"]}
     entries = json.dumps(list(person.client.pages("/v1/audit", key="entries", task_id=task["id"], limit=500)))
     assert "PLANTED-RULE" not in entries

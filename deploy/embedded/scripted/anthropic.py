@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from deploy.embedded.scripted.steps import Call, Edit, Read, Run, Say, Work
+from deploy.embedded.scripted.steps import Call, Edit, Read, Run, Say
 from deploy.embedded.scripted.vendor import Document, Turn, text_of
 
 
@@ -49,27 +49,35 @@ class Messages:
         return self.error(kind)
 
 
-def _call(work: Work) -> Call | None:
-    match work:
+def _call(turn: Turn) -> Call | None:
+    bash, read, edit, (path_name, before_name, after_name) = _names(turn.body)
+    match turn.work:
         case Say():
             return None
-        case Call():
-            return work
+        case Call() as call:
+            return call
         case Run(command, text):
-            return Call("Bash", {"command": command, "description": "run"}, text)
+            return Call(bash, {"command": command, "description": "run"}, text)
         case Read(path, text):
-            return Call("Read", {"file_path": path}, text)
+            return Call(read, {path_name: path}, text)
         case Edit(path, before, after, text):
-            return Call("Edit", {"file_path": path, "old_string": before, "new_string": after}, text)
+            return Call(edit, {path_name: path, before_name: before, after_name: after}, text)
+
+
+def _names(body: Document) -> tuple[str, str, str, tuple[str, str, str]]:
+    """What the agent calls its tools and what they take."""
+    if any(tool.get("name") == "bash" for tool in body.get("tools", [])):
+        return "bash", "read", "edit", ("filePath", "oldString", "newString")
+    return "Bash", "Read", "Edit", ("file_path", "old_string", "new_string")
 
 
 def _reason(turn: Turn) -> str:
-    return "end_turn" if _call(turn.work) is None else "tool_use"
+    return "end_turn" if _call(turn) is None else "tool_use"
 
 
 def _blocks(turn: Turn) -> list[Document]:
     words: list[Document] = [{"type": "text", "text": turn.work.text}] if turn.work.text else []
-    call = _call(turn.work)
+    call = _call(turn)
     if call is None:
         return words
     return [*words, {"type": "tool_use", "id": f"toolu_scripted_{turn.done}", "name": call.tool, "input": call.input}]

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from services.runner.agents import behind_door
 from services.runner.agents.adapter import Assignment, Ending, Options
-from services.runner.agents.events import as_text, document, event, log_line
+from services.runner.agents.events import as_object, as_text, document, event, log_line
 from services.runner.container import WORKSPACE
 from services.runner.sandbox import Program, SessionPlace
 from shared.events.ids import SessionId
@@ -80,7 +80,7 @@ class Codex:
         said = document(line)
         if said is None:
             return log_line(line)
-        item = _object(said.get("item"))
+        item = as_object(said.get("item"))
         match said.get("type"):
             case "item.started":
                 return _begun(item)
@@ -116,7 +116,7 @@ def _of_the_run(said: dict[str, Any]) -> AgentEvent | None:
         case "turn.completed":
             return event("result", "", "success")
         case "turn.failed":
-            return event("result", as_text(_object(said.get("error")).get("message")), "error")
+            return event("result", as_text(as_object(said.get("error")).get("message")), "error")
         case _:
             return None
 
@@ -162,13 +162,9 @@ def _answered(item: dict[str, Any]) -> str:
 
 def _changes(item: dict[str, Any]) -> str:
     given: Any = item.get("changes")
-    changes = [_object(change) for change in cast("list[Any]", given)] if isinstance(given, list) else []
+    changes = [as_object(change) for change in cast("list[Any]", given)] if isinstance(given, list) else []
     return "\n".join(f"{as_text(change.get('kind'))} {as_text(change.get('path'))}" for change in changes)
 
 
 def _rest(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in {"id", "type"}}
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

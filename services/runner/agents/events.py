@@ -33,3 +33,8 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """A JSON object as it is; anything else as an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -3,10 +3,11 @@
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.agents.claude_code import ClaudeCode
 from services.runner.agents.codex import Codex
+from services.runner.agents.opencode import OpenCode
 from services.runner.agents.shell import Shell
 from services.runner.errors import UnknownAgent, UnknownOption
 
-_AGENTS: tuple[Agent, ...] = (ClaudeCode(), Codex(), Shell())
+_AGENTS: tuple[Agent, ...] = (ClaudeCode(), Codex(), OpenCode(), Shell())
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in _AGENTS}
 

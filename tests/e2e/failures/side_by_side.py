@@ -14,7 +14,7 @@ import pytest
 
 from cli.client import Json
 from deploy.embedded.scripted.steps import Say, Step
-from services.runner.agents import claude_code, codex
+from services.runner.agents import claude_code, codex, opencode
 from tests.e2e.failures.rows import Remote, Row, ends
 from tests.servers import git_objects
 from tests.servers.git import GitServer
@@ -37,7 +37,11 @@ class Kind:
     """What the agent is told before the person's own words."""
 
 
-KINDS = (Kind("claude-code", "anthropic", claude_code.PREFACE), Kind("codex", "openai", codex.PREFACE))
+KINDS = (
+    Kind("claude-code", "anthropic", claude_code.PREFACE),
+    Kind("codex", "openai", codex.PREFACE),
+    Kind("opencode", "anthropic", opencode.PREFACE),
+)
 
 
 @dataclass(frozen=True)

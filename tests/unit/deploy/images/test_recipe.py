@@ -9,7 +9,7 @@ from deploy.images.settings import ImageSettings
 
 def test_tags_follow_from_content_alone() -> None:
     assert recipe.tags(ImageSettings()) == recipe.tags(ImageSettings())
-    assert set(recipe.tags(ImageSettings()).agents) == {"shell", "claude-code", "codex"}
+    assert set(recipe.tags(ImageSettings()).agents) == {"shell", "claude-code", "codex", "opencode"}
 
 
 def test_another_base_changes_every_image_that_stands_on_it() -> None:
@@ -31,7 +31,7 @@ def test_a_changed_script_changes_the_tag(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_agents_wheel_is_pinned_by_itself() -> None:
-    pins = [recipe.pin(wheel.package) for wheel in recipe.AGENTS.values() if wheel is not None]
+    pins = [recipe.pin(wheel.package) for wheel in recipe.AGENTS.values() if isinstance(wheel, recipe.Wheel)]
     assert all(pin.count("==") == 1 and "--hash=sha256:" in pin for pin in pins)
     with pytest.raises(KeyError):
         recipe.pin("claude-agent")

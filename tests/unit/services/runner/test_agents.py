@@ -23,7 +23,7 @@ def test_the_shells_program_holds_nothing_of_the_prompt_but_its_input() -> None:
     assert program == Program(argv=("/bin/bash", "-euo", "pipefail", "-s"), stdin=prompt.encode(), environment={})
 
 
-@pytest.mark.parametrize("name", ["claude-code", "codex"])
+@pytest.mark.parametrize("name", ["claude-code", "codex", "opencode"])
 def test_agents_are_told_what_the_work_tree_lacks_between_the_preface_and_the_prompt(name: str) -> None:
     assignment = Assignment(RunId(ids.fresh()), "/init", None, Limits(), Door(Path("/run/x"), "model.sock", SecretStr("worthless")))
     preface = registry.agent(name).program(assignment).stdin.removesuffix(b"/init")
@@ -51,10 +51,13 @@ def test_agents_are_found_by_name() -> None:
 
 
 SESSION = SessionId("8d1f0c3e-52a7-4c1b-9a6e-0f3b7d2c4e15")
+OPENCODE = "ses_dd2c976acffeKmNW1hk8PE4h3d"
 TOLD = {
     "claude-code": f'{{"type": "system", "subtype": "init", "session_id": "{SESSION}"}}',
     "codex": f'{{"type": "thread.started", "thread_id": "{SESSION}"}}',
+    "opencode": f'{{"type": "step_start", "sessionID": "{OPENCODE}"}}',
 }
+GOES_ON = {"claude-code": ("--resume", SESSION), "codex": ("resume", SESSION), "opencode": ("--continue",)}
 
 
 @pytest.mark.parametrize("name", sorted(TOLD))
@@ -62,9 +65,10 @@ def test_a_session_is_gone_on_with_by_its_id_and_without_the_prompt(name: str) -
     agent = registry.agent(name)
     door = Door(Path("/run/x"), "model.sock", SecretStr("worthless"))
     begun = Assignment(RunId(ids.fresh()), "the prompt", None, Limits(), door)
-    assert SESSION not in agent.program(begun).argv
+    assert not set(GOES_ON[name]) & set(agent.program(begun).argv)
     on = agent.program(replace(begun, session_id=agent.session_of(TOLD[name])))
-    assert on.argv[on.argv.index(SESSION) - 1] in {"--resume", "resume"}
+    place = on.argv.index(GOES_ON[name][0])
+    assert on.argv[place : place + len(GOES_ON[name])] == GOES_ON[name]
     assert b"the prompt" not in on.stdin
     assert on.stdin.startswith(b"You were interrupted")
 
@@ -72,7 +76,8 @@ def test_a_session_is_gone_on_with_by_its_id_and_without_the_prompt(name: str) -
 @pytest.mark.parametrize("name", sorted(TOLD))
 @pytest.mark.parametrize("told", ["", "../../../etc/passwd", "--help", "x" * 36, f"{SESSION}/..", SESSION.upper(), None, 7, []])
 def test_a_session_is_nothing_but_an_id(name: str, told: object) -> None:
-    line = TOLD[name].replace(json.dumps(str(SESSION)), json.dumps(told))
+    line = TOLD[name].replace(json.dumps(OPENCODE if name == "opencode" else str(SESSION)), json.dumps(told))
+    assert line != TOLD[name]
     assert registry.agent(name).session_of(line) is None
     assert registry.agent(name).session_of(line[:-1]) is None
 
