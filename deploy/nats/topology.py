@@ -276,6 +276,7 @@ USERS: tuple[UserSpec, ...] = (
             "evt.run.>",
             "evt.egress.>",
             "evt.engine.>",
+            "evt.environment.>",
             "out.>",
             "$KV.lease.>",
             "blob.result.>",

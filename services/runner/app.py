@@ -13,6 +13,7 @@ from services.runner.docker_engine import DockerEngine
 from services.runner.docker_sandbox import DockerSandboxes
 from services.runner.doors import Egress, NullEgress
 from services.runner.egress_client import EgressClient
+from services.runner.environment_store import EnvironmentStore
 from services.runner.handlers import StartRun
 from services.runner.last_words import LastWords
 from services.runner.protections import Walls
@@ -58,7 +59,9 @@ async def runner(settings: RunnerSettings, bus_settings: BusSettings, health_set
         egress: Egress = NullEgress() if settings.egress_socket is None else EgressClient(bus, settings.egress_socket)
         leaving = Leaving()
         pool = Pool(sandboxes, egress, each=settings.warm, total=settings.warm_total)
-        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, pool, egress, settings, own_id, leaving)
+        environments = EnvironmentStore(settings.state_dir / "environments", settings.environments_mib * 1024 * 1024)
+        environments.open()
+        facilities = Facilities(bus, BlobStore(bus), Fates(bus), sandboxes, pool, egress, settings, own_id, leaving, engine, environments)
         bus.consume(Stream.CMD, Durable.RUNNER, StartRun(facilities, leases), slots=settings.slots)
         checks = {"bus": bus.ready, "docker": sandboxes.ready, "egress": egress.ready}
         async with HealthServer(health_settings.host, health_settings.port, checks, walls.about()):

@@ -1,4 +1,4 @@
-"""One attempt of a run: sandbox up, snapshot in, agent out, work taken out, sandbox gone, whatever happens between.
+"""One attempt of a run: sandbox up, snapshot and environment in, agent out, work taken out, sandbox gone, whatever happens between.
 
 It knows no bus: what it says goes to the recorder, what it came to is returned. The agent's output is data and decides nothing but the
 agent's own verdict.
@@ -21,6 +21,7 @@ from services.runner.errors import CheckpointRefused, RunFailure, RunnerError, S
 from services.runner.lines import Line, LineSplitter
 from services.runner.recorder import Recorder
 from services.runner.sandbox import Elsewhere, Harvest, Point, Program, Sandbox, SandboxSpec, Stream
+from services.runner.setting_up import SettingUp, Setup
 from services.runner.stopping import Clocks, Leaving, Stop
 from services.runner.warm import Pool, Warm
 from shared.bus.errors import Transient
@@ -57,6 +58,8 @@ class Order:
     leaving: Leaving
     point: Point | None = None
     """Where to go on; None: from the base."""
+    setup: Setup | None = None
+    """The environment to bring in before the agent; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,15 @@ class Made:
 class Attempt:
     """Runs one order once."""
 
-    def __init__(self, pool: Pool, egress: Egress, agent: Agent, recorder: Recorder, stop: Stop) -> None:
+    def __init__(  # noqa: PLR0917 - each of another type
+        self, pool: Pool, egress: Egress, agent: Agent, recorder: Recorder, stop: Stop, setting_up: SettingUp | None = None
+    ) -> None:
         self._pool = pool
         self._egress = egress
         self._agent = agent
         self._recorder = recorder
         self._stop = stop
+        self._setting_up = setting_up
         self._last: AgentEvent | None = None
         self._checkpoints: Checkpointing | None = None
         self.spending = Spending()
@@ -153,8 +159,10 @@ class Attempt:
         return Made(code, started_at, harvest, spending)
 
     async def _loaded(self, sandbox: Sandbox, order: Order) -> Elsewhere:
-        """The base, and on it what there is to go on from."""
+        """The base, the project's environment beside it, and what there is to go on from."""
         elsewhere = await sandbox.load(order.workspace, order.base_sha)
+        if order.setup is not None and self._setting_up is not None:
+            await self._setting_up.prepare(sandbox, order.spec, order.setup)
         if order.point is not None:
             place = self._agent.session_place(order.point.session_id)
             if place is None:

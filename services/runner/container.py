@@ -24,7 +24,8 @@ FIRST_PROCESSES = 2
 
 MIB = 1024 * 1024
 _LABEL = "async-code."
-_NAMED = re.compile(r"/?async-code-(?P<run>[0-9a-f]{8}-[0-9a-f-]{27})-(?P<fence>\d{1,19})")
+_SETS_UP = "-setup"
+_NAMED = re.compile(rf"/?async-code-(?P<run>[0-9a-f]{{8}}-[0-9a-f-]{{27}})-(?P<fence>\d{{1,19}})(?:{_SETS_UP})?")
 _OWN_PROCESSES = 16
 """Beside the agent's: init, attendant, and the scripts that load, take checkpoints and harvest."""
 _OWN_FILES = 64 * MIB
@@ -45,8 +46,8 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 
 def name(spec: SandboxSpec) -> str:
-    """The container's name: a second sandbox for the same attempt is refused by the engine."""
-    return f"async-code-{spec.run_id}-{spec.fence}"
+    """The container's name: a second sandbox for the same attempt, or its set-up, is refused by the engine."""
+    return f"async-code-{spec.run_id}-{spec.fence}{_SETS_UP if spec.sets_up else ''}"
 
 
 def warm_name() -> str:

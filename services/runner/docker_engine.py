@@ -83,6 +83,17 @@ class DockerEngine:
 
         return await self.call(inspect)
 
+    async def layers(self, image: str) -> tuple[str, ...] | None:
+        """An image's layers, from the lowest, by content; None where this host does not have it."""
+
+        def inspect(api: Any) -> tuple[str, ...] | None:
+            try:
+                return tuple(map(str, api.inspect_image(image)["RootFS"]["Layers"]))
+            except ImageNotFound:
+                return None
+
+        return await self.call(inspect)
+
     async def start(self, name: str, request: dict[str, Any]) -> tuple[str, ProcessStream]:
         """A container made by this request and started: its id, and its first process's input and output from the beginning.
 

@@ -19,6 +19,7 @@ from services.runner.checkpoint import CheckpointReader
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_process import Begun, Exec, fed, no_input, together, within
 from services.runner.docker_stream import ProcessStream
+from services.runner.docker_surroundings import DockerSurroundings
 from services.runner.errors import (
     CheckoutFailed,
     CheckpointRefused,
@@ -169,6 +170,7 @@ class DockerSandbox:
         self._spec = spec
         self._standing: list[asyncio.Task[Begun]] = []
         self.image_digest = image_digest
+        self.surroundings = DockerSurroundings(self._script, self._attended, lambda: container.patience_seconds(self._spec))
 
     def stand_by(self) -> None:
         """Begins to start a process of the agent's user that waits to be told what to do and become: other steps are taken meanwhile."""

@@ -63,6 +63,54 @@ class CheckoutFailed(RunFailure):
     CODE = "checkout_failed"
 
 
+class ImageNotAllowed(RunFailure):
+    """The project names an image that the operator does not allow."""
+
+    CODE = "image_not_allowed"
+
+
+class ImageUnfit(RunFailure):
+    """The image that the project names does not stand on the agent's: its helper programs, or the agent, may be others."""
+
+    CODE = "image_unfit"
+
+
+class SetupFailed(RunFailure):
+    """The project's set-up script ended with an error."""
+
+    CODE = "setup_exit"
+
+
+class SetupTimedOut(RunFailure):
+    """The project's set-up script took too long."""
+
+    CODE = "setup_timeout"
+
+
+class EnvironmentTooLarge(RunFailure):
+    """What the set-up script made is over the limit, or there is no room for it in the agent's sandbox."""
+
+    CODE = "setup_too_large"
+
+
+class DirectoryTracked(RunFailure):
+    """A directory of the environment holds files of the repository: what lies in it would silently be no part of a change."""
+
+    CODE = "setup_directory_tracked"
+
+
+class DirectoryMissing(RunFailure):
+    """The set-up script did not make a directory that is declared."""
+
+    CODE = "setup_directory_missing"
+
+
+class EnvironmentRefused(RunFailure):
+    """What the set-up script made names places outside of the declared directories."""
+
+    CODE = "setup_refused"
+
+
 class WorkRefused(RunFailure):
     """The work holds what git cannot carry, and git says so when it adds it."""
 
@@ -111,6 +159,12 @@ class SnapshotLost(RunFailure):
 
 class PromptLost(RunFailure):
     """The gateway knows no prompt for this run."""
+
+    CODE = "internal"
+
+
+class EnvironmentLost(RunFailure):
+    """The gateway tells another environment than the command names, or none."""
 
     CODE = "internal"
 

@@ -10,35 +10,40 @@ import itertools
 import shutil
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from services.runner import checkpoints
+from services.runner import checkpoints, project_image
 from services.runner.agents import registry
 from services.runner.agents.adapter import Agent, Assignment
 from services.runner.attempt import Attempt, Made, Order
 from services.runner.checkpointing import Pace
 from services.runner.checkpoints import Bounds, Checkpoints, Found
-from services.runner.doors import DoorRequest, Egress, Spending
-from services.runner.errors import PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
+from services.runner.doors import DoorRequest, Egress, Refused
+from services.runner.environment_store import EnvironmentStore
+from services.runner.errors import EnvironmentLost, PromptLost, RunFailure, SandboxLost, SnapshotLost, StorageFull
+from services.runner.project_image import Images
 from services.runner.recorder import Recorded, Recorder
 from services.runner.sandbox import SandboxFactory, SandboxSpec
+from services.runner.setting_up import Prepared, SettingUp, Setup
 from services.runner.settings import RunnerSettings
 from services.runner.stopping import CODES, Leaving, Stop
+from services.runner.surroundings import Wanted
 from services.runner.warm import Pool
 from shared.blobs.errors import BlobCorrupt, BlobMissing, BlobStoreFull, BlobTooLarge
 from shared.blobs.store import BlobStore
 from shared.bus.connection import Bus
-from shared.bus.errors import Postpone, ReadFailed, Refused, Transient
+from shared.bus.errors import Postpone, ReadFailed, Transient
+from shared.bus.errors import Refused as AnswerRefused
 from shared.bus.lease import Fates, Lease
 from shared.events import output
 from shared.events.commands import RunnerStart
 from shared.events.envelope import AnyEnvelope, Envelope, new
-from shared.events.facts import EgressRefused, RunCheckpointed, RunFailed, RunFinished, RunStarted
+from shared.events.facts import EgressRefused, EnvironmentPrepared, EnvironmentStarted, RunCheckpointed, RunFailed, RunFinished, RunStarted
 from shared.events.failures import failure
 from shared.events.ids import OwnerId, TaskId
 from shared.events.payload import Fact
@@ -65,6 +70,8 @@ class Facilities:
     settings: RunnerSettings
     runner_id: str
     leaving: Leaving
+    images: Images
+    environments: EnvironmentStore
 
 
 class Run:
@@ -151,6 +158,10 @@ class Run:
         agent = registry.agent(self._command.agent)
         told = await self._input()
         found = await checkpoints.find(self._with.bus, self._with.blobs, self._envelope, self._room, self._max_result_bytes)
+        if told.environment is not None and told.environment.image is not None:
+            settings = self._with.settings
+            image, allowed = told.environment.image, settings.environment_images
+            await project_image.check(self._with.images, image, settings.image(agent.name), allowed)
         order = self._order(agent, told, found)
         registry.check(agent, order.assignment)
         await self._fetch(order.workspace)
@@ -162,12 +173,14 @@ class Run:
                 await recorder.tell("The last checkpoint cannot be used; the agent begins anew.")
             made = await self._made(agent, recorder, order)
             recorded = await recorder.close()
-        await self._tell_refusals(made.spending)
+        await self.refused(made.spending.refusals)
         return await self._ended(made, recorded, transcript)
 
     async def _made(self, agent: Agent, recorder: Recorder, order: Order) -> Made:
         """A failure of the run is something it came to as well: what was said before it is kept."""
-        attempt = Attempt(self._with.pool, self._with.egress, agent, recorder, self._stop)
+        pool, egress = self._with.pool, self._with.egress
+        setting_up = SettingUp(self._with.environments, self._with.sandboxes, egress, recorder, self)
+        attempt = Attempt(pool, egress, agent, recorder, self._stop, setting_up)
         try:
             return await attempt.run(order, self._started)
         except RunFailure as error:
@@ -180,7 +193,7 @@ class Run:
                 return Made(self._stop.code, spending=attempt.spending)
             await recorder.tell("The sandbox was lost, and what was made in it; another attempt follows.")
             await recorder.close()
-            await self._tell_refusals(attempt.spending)
+            await self.refused(attempt.spending.refusals)
             raise
 
     @property
@@ -194,7 +207,7 @@ class Run:
             fence=self._lease.fence,
             owner=owner,
             task_id=task,
-            image=settings.image(command.agent),
+            image=(told.environment and told.environment.image) or settings.image(command.agent),
             limits=command.limits,
             workspace_bytes=command.workspace.size_bytes,
             max_result_bytes=self._max_result_bytes,
@@ -229,7 +242,19 @@ class Run:
             pace=Pace(min(settings.checkpoint_turn_seconds, settings.checkpoint_seconds), settings.checkpoint_seconds),
             leaving=self._with.leaving,
             point=found.point,
+            setup=self._setup(told),
         )
+
+    def _setup(self, told: RunInput) -> Setup | None:
+        """Raises EnvironmentLost where the command names an environment and the gateway tells of none: without it, this is another task."""
+        command = self._command
+        if (command.environment is None) != (told.environment is None):
+            raise EnvironmentLost("command and gateway do not agree about the project's environment")
+        if command.environment is None or told.environment is None or told.environment.setup_script is None:
+            return None
+        wanted = Wanted(command.environment, told.environment, command.packages)
+        max_bytes = self._with.settings.max_environment_mib * _MIB
+        return Setup(wanted, self._room / "workspace.tar", command.base_sha, self._room, max_bytes)
 
     def _keeper(self, found: Found) -> Checkpoints:
         async def tell(payload: RunCheckpointed, number: int) -> None:
@@ -242,7 +267,7 @@ class Run:
         question = AskRunInput(owner=OwnerId(self._envelope.owner), task_id=TaskId(self._envelope.task), run_id=self._command.run_id)
         try:
             return await self._with.bus.ask(question)
-        except Refused as error:
+        except AnswerRefused as error:
             raise PromptLost(f"the gateway refused: {error.reason}") from error
 
     async def _fetch(self, workspace: Path) -> None:
@@ -262,8 +287,18 @@ class Run:
         await self._with.bus.publish(self.fact(payload))
         log.info("run_started")
 
-    async def _tell_refusals(self, spending: Spending) -> None:
-        for refused in spending.refusals:
+    async def started(self) -> None:
+        """See setting_up.Heard."""
+        await self._with.bus.publish(self.fact(EnvironmentStarted(run_id=self._command.run_id, fence=self._lease.fence)))
+
+    async def prepared(self, prepared: Prepared) -> None:
+        """See setting_up.Heard."""
+        payload = EnvironmentPrepared(run_id=self._command.run_id, fence=self._lease.fence, **asdict(prepared))
+        await self._with.bus.publish(self.fact(payload))
+
+    async def refused(self, refusals: tuple[Refused, ...]) -> None:
+        """Tells what a door of the run did not let through. See setting_up.Heard."""
+        for refused in refusals:
             payload = EgressRefused(
                 run_id=self._command.run_id,
                 fence=self._lease.fence,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from services.runner.surroundings import Surroundings
 from shared.events.ids import GitSha, OwnerId, RunId, SessionId, TaskId
 from shared.events.values import Limits
 
@@ -40,6 +41,8 @@ class SandboxSpec:
     """The largest pack that may leave the sandbox."""
     door: Path | None = None
     """A host directory with the one socket that leads out; mounted read-only. None: no way out at all."""
+    sets_up: bool = False
+    """It is for the project's set-up script, beside the attempt's own."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,11 @@ class Sandbox(Protocol):
     @property
     def image_digest(self) -> str:
         """The image it runs, by content."""
+        ...
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What it can do for a project's environment."""
         ...
 
     async def load(self, workspace: Path, base_sha: GitSha) -> Elsewhere:

@@ -57,6 +57,12 @@ class RunnerSettings(BaseSettings):
     """A checkpoint is taken so often at least."""
     checkpoint_turn_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10
     """And after a turn of the agent, but not sooner than this after the last one."""
+    environment_images: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Patterns (`*`, `?`) of images that a project may name in place of its agent's, separated by commas; none by default."""
+    environments_mib: Annotated[int, Field(ge=0)] = 4_096
+    """How much of what set-up scripts made is kept on this runner's disk; the newest always is."""
+    max_environment_mib: Annotated[int, Field(ge=1, le=16_384)] = 1_024
+    """The most that the directories of one environment may hold."""
     store_wait_seconds: Annotated[float, Field(ge=0)] = 240
     """How long what came out of a run waits for room in the blob store."""
 

@@ -49,6 +49,7 @@ def _command(task: Task) -> Command:
             credential=task.credential(Purpose.MODEL_KEY),
             resume=task.checkpoint,
             packages=order.packages,
+            environment=order.environment,
         )
     made = known(task.run_result)
     return GitPublish(

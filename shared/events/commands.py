@@ -30,6 +30,8 @@ class SchedulerSubmit(Command):
     """Likewise of what a person adds to the agent's system prompt; None where nobody adds anything."""
     packages: tuple[Ecosystem, ...] = ()
     """The families of packages that the sandbox may read, as the project allows when the task is handed in."""
+    environment: Sha256 | None = None
+    """SHA-256 over a random salt and the project's environment, as it is when the task is handed in; None where it has none."""
 
 
 class SchedulerCancel(Command):
@@ -112,6 +114,8 @@ class RunnerStart(Command):
     """A checkpoint to go on from, of this run or of one before it. A newer one of this run counts before it."""
     packages: tuple[Ecosystem, ...] = ()
     """The families of packages that the sandbox may read through its door."""
+    environment: Sha256 | None = None
+    """The digest of the project's environment, which comes with the prompt; None where it has none."""
 
 
 class GitPublish(Command):

@@ -131,6 +131,29 @@ class WorkspaceFailed(Fact):
     failure: Failure
 
 
+class EnvironmentStarted(Fact):
+    """The project's set-up script begins to run, in a sandbox of its own: nothing that it would make is stored."""
+
+    TYPE: ClassVar[str] = "environment.started.v1"
+    run_id: RunId
+    fence: Fence
+
+
+class EnvironmentPrepared(Fact):
+    """The directories of the project's environment are in the run's sandbox."""
+
+    TYPE: ClassVar[str] = "environment.prepared.v1"
+    run_id: RunId
+    fence: Fence
+    key: Sha256
+    """Everything they depend on, as one digest."""
+    cached: bool
+    """They were made for a run before this one, or beside it."""
+    size_bytes: Count
+    seconds: Annotated[float, Field(ge=0)]
+    """That the run took for it, waiting for another one's included."""
+
+
 class RunStarted(Fact):
     """The sandbox is up and the agent process has been launched."""
 
@@ -261,6 +284,8 @@ class ProjectChanged(Fact):
     TYPE: ClassVar[str] = "project.changed.v1"
     project_id: ProjectId
     packages: tuple[Ecosystem, ...] = ()
+    environment: Sha256 | None = None
+    """The digest of its environment; None: it has none."""
 
 
 class RepositoryAdded(Fact):

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Base64Bytes
 
+from shared.events.environments import Environment
 from shared.events.ids import CredentialId, EventId, OwnerId, RepositoryId, RunId, TaskId
 from shared.events.payload import Value
 
@@ -33,6 +34,8 @@ class RunInput(Value):
     prompt: str
     system_prompt: str = ""
     """What a person adds to the agent's own system prompt."""
+    environment: Environment | None = None
+    """The project's, as it was when the task was handed in."""
 
 
 class AskRunInput(Question[RunInput]):

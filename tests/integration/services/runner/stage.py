@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from shared.bus.errors import Refused
 from shared.bus.streams import Stream
 from shared.events import catalogue, commands, envelope, facts, ids
 from shared.events.envelope import AnyEnvelope
+from shared.events.environments import Environment
 from shared.events.ids import RunId
 from shared.events.output import OutputLine
 from shared.events.questions import AskRunInput, RunInput
@@ -46,13 +48,14 @@ class Stage:
     docker: DockerSandboxes
     deployment: str
     prompts: dict[str, str] = field(default_factory=dict[str, str])
+    environments: dict[str, Environment] = field(default_factory=dict[str, Environment])
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self) -> None:
         async def run_input(question: AskRunInput) -> RunInput:
             if question.run_id not in self.prompts:
                 raise Refused("not_found")
-            return RunInput(prompt=self.prompts[question.run_id])
+            return RunInput(prompt=self.prompts[question.run_id], environment=self.environments.get(question.run_id))
 
         self.gateway.answer(AskRunInput, run_input)
         await self.gateway.start()
@@ -89,6 +92,25 @@ class Stage:
             run_id=run_id, agent=agent, limits=limits, base_sha=snapshot.base_sha, workspace=workspace, packages=packages
         )
         return envelope.new(payload, source="scheduler", owner=ids.fresh(), task=ids.fresh())
+
+    async def in_environment(
+        self,
+        snapshot: Snapshot,
+        prompt: str,
+        environment: Environment,
+        packages: tuple[Ecosystem, ...] = (),
+        *,
+        owner: str = "00000000-0000-4000-8000-000000000001",
+        limits: Limits = SMALL,
+    ) -> AnyEnvelope:
+        """Asks for a run of a project with an environment, always of the same owner."""
+        plain = await self.unsent(snapshot, prompt, limits, packages=packages)
+        digest = hashlib.sha256(environment.model_dump_json().encode()).hexdigest()
+        self.environments[plain.data.run_id] = environment
+        payload = plain.data.model_copy(update={"environment": digest})
+        asked = envelope.new(payload, source="scheduler", owner=owner, task=ids.fresh())
+        await self.scheduler.publish(asked)
+        return asked
 
     async def again(self, command: AnyEnvelope) -> None:
         """The same command as a message of its own, as after a replay."""
@@ -186,6 +208,8 @@ async def in_process(
     grace_seconds: float | None = None,
     checkpoint_turn_seconds: float = 0.5,
     egress_socket: Path | None = None,
+    environment_images: tuple[str, ...] = (),
+    max_environment_mib: int = 1_024,
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -201,6 +225,8 @@ async def in_process(
         docker_host=docker_host,
         store_wait_seconds=store_wait_seconds,
         egress_socket=egress_socket,
+        environment_images=environment_images,
+        max_environment_mib=max_environment_mib,
     )
     changes: dict[str, Any] = {"retry_delays_seconds": retry_delays_seconds}
     bus = stage.server.settings("runner").model_copy(update=changes | ({} if grace_seconds is None else {"grace_seconds": grace_seconds}))
