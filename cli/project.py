@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli import agent, printing
+from cli import agent, environment, printing
 from cli.client import Json
 from cli.context import JsonFlag, current, machine, named
 from cli.examples import examples
@@ -109,6 +109,16 @@ def _usd(given: str) -> float | None:
 projects.command("agent", epilog=examples("project agent web claude-code --effort high", "project agent web codex --model gpt-5.5"))(
     agent.set_defaults
 )
+
+
+projects.command(
+    "environment",
+    epilog=examples(
+        "project environment web --script setup.sh --lock package.json --lock package-lock.json --directory node_modules",
+        "project environment web",
+        "project environment web --none",
+    ),
+)(environment.environment)
 
 
 @repositories.command(

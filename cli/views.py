@@ -95,9 +95,20 @@ def _facts(view: Json) -> Iterator[tuple[str, str]]:
     for each in cast("list[Json]", view.get("refused") or []):
         reason, times = str(each.get("reason")).replace("_", " "), int(each.get("times") or 0)
         yield "refused", f"{each.get('ecosystem') or 'model'}: {reason} ({count(times, 'request')})"
+    yield from _environment(view.get("environment") or {})
     yield "created", when(view.get("created_at"))
     if seconds := _seconds(view.get("started_at"), view.get("ended_at")):
         yield "took", seconds
+
+
+def _environment(phase: Json) -> Iterator[tuple[str, str]]:
+    """How the project's environment came into the sandbox."""
+    state = phase.get("state")
+    if state == "ready":
+        came = "made before" if phase.get("cached") else "made by its script"
+        yield "set up", f"{came}, {count(int(phase.get('size_bytes') or 0), 'byte')}, in place after {phase.get('seconds')} s"
+    elif state:
+        yield "set up", {"setting_up": "its script is at work", "failed": "failed; its log says more"}.get(str(state), str(state))
 
 
 def _budget(budget: Json) -> Iterator[tuple[str, str]]:
@@ -148,6 +159,8 @@ def _output(event: Json, kind: str, given: str) -> None:
         printing.indented(block(given.rstrip("\n"), lines=_MAX_RESULT_LINES, columns=_MAX_COLUMNS), "dim", by=4)
     elif kind == "status":
         printing.indented(f"· {line(given)}", "blue")
+    elif given and event.get("name") == "setup":
+        printing.indented(block(given.rstrip("\n"), lines=_MAX_LINES, columns=_MAX_COLUMNS), "dim", by=4)
     elif given:
         printing.indented(block(given.rstrip("\n"), lines=_MAX_LINES, columns=_MAX_COLUMNS))
 

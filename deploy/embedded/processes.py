@@ -231,7 +231,7 @@ def _scheduler(deployment: Deployment) -> Mapping[str, str]:
 
 
 def _gateway(deployment: Deployment) -> Mapping[str, str]:
-    protocols = deployment.settings.get("GIT_ALLOW_PROTOCOLS")
+    protocols, images = deployment.settings.get("GIT_ALLOW_PROTOCOLS"), deployment.settings.get("ENVIRONMENT_IMAGES")
     return {
         "GATEWAY_HOST": deployment.settings.get("HTTP_HOST", "127.0.0.1"),
         "GATEWAY_PORT": str(deployment.config.http_port),
@@ -240,6 +240,7 @@ def _gateway(deployment: Deployment) -> Mapping[str, str]:
         "GATEWAY_GIT_PUBLIC_KEY_FILE": str(deployment.layout.public / "git-key.json"),
         "GATEWAY_EGRESS_PUBLIC_KEY_FILE": str(deployment.layout.public / "egress-key.json"),
         "GATEWAY_PACKAGES": json.dumps(_served(deployment)),
+        **({"GATEWAY_ENVIRONMENT_IMAGES": json.dumps(_split(images))} if images else {}),
         **({"GATEWAY_ALLOW_REPOSITORY_SCHEMES": json.dumps(_split(protocols))} if protocols else {}),
         **({"GATEWAY_MAX_LIMITS": deployment.settings["MAX_LIMITS"]} if "MAX_LIMITS" in deployment.settings else {}),
         **({"GATEWAY_KEEP_TASKS_DAYS": deployment.settings["KEEP_TASKS_DAYS"]} if "KEEP_TASKS_DAYS" in deployment.settings else {}),
@@ -269,6 +270,9 @@ def _runner(deployment: Deployment) -> Mapping[str, str]:
         "RUNNER_ALLOW_MISSING": "ALLOW_MISSING",
         "RUNNER_APPARMOR_PROFILE": "APPARMOR_PROFILE",
         "RUNNER_KEEP_IMAGES": "KEEP_IMAGES",
+        "RUNNER_ENVIRONMENT_IMAGES": "ENVIRONMENT_IMAGES",
+        "RUNNER_ENVIRONMENTS_MIB": "ENVIRONMENTS_MIB",
+        "RUNNER_MAX_ENVIRONMENT_MIB": "MAX_ENVIRONMENT_MIB",
     }
     return {
         "RUNNER_EGRESS_SOCKET": str(deployment.layout.control / "egress.sock"),

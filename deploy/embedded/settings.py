@@ -57,6 +57,7 @@ class Setting:
 
 _NUMBER = r"[0-9]{1,6}"
 _LARGE_NUMBER = r"[0-9]{1,8}"
+_IMAGES = r"[A-Za-z0-9._:/@*?-]+"
 _SWITCH = r"true|false"
 _NETWORKS = r"[0-9a-fA-F.:/, ]*"
 _URL = r"https?://[^\s@]+"
@@ -97,6 +98,9 @@ TABLE = (
     ),
     Setting("APPARMOR_PROFILE", r"[A-Za-z0-9._-]{1,64}", "a loaded AppArmor profile that sandboxes must have; the engine's own by default"),
     Setting("KEEP_IMAGES", _NUMBER, "how many images of each agent stay beside those in use; all by default", (1, 1_000)),
+    Setting("ENVIRONMENT_IMAGES", rf"{_IMAGES}(,{_IMAGES})*", "images (`*`, `?`) that projects may name, comma-separated; none by default"),
+    Setting("ENVIRONMENTS_MIB", _LARGE_NUMBER, "how much of what set-up scripts made is kept, in MiB; 4096 by default", (0, 67_108_864)),
+    Setting("MAX_ENVIRONMENT_MIB", _NUMBER, "the most that a set-up script may make, in MiB; 1024 by default", (1, 16_384)),
     Setting("MAX_LIMITS", r"\{.*\}", 'the most a task may ask for, as JSON, such as {"memory_mib": 8192}; the gateway\'s own defaults'),
     Setting("STORE_MIB", _LARGE_NUMBER, "how much all streams may hold together, in MiB; 16384 by default", (100, 67_108_864)),
     Setting("STREAMS", r"\{.*\}", 'other figures for single streams, as JSON: {"EVT": {"mib": 4096, "days": 60}}', reads=rooms.parse),

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from services.gateway.credentials import queries as credentials
+from services.gateway.environments import queries as environments
 from services.gateway.identity import claims
 from services.gateway.tasks import freshness, queries
 from services.gateway.tasks.position import Read
@@ -46,9 +47,10 @@ class Answers:
         """What the agent is told."""
         async with self._about(question) as (connection, _reopened):
             told = await queries.told(connection, question.owner, question.task_id)
+            environment = await environments.of_task(connection, question.owner, question.task_id)
         if told is None:
             raise Refused("not_found")
-        return RunInput(prompt=told.prompt, system_prompt=told.system_prompt or "")
+        return RunInput(prompt=told.prompt, system_prompt=told.system_prompt or "", environment=environment)
 
     async def workspace_source(self, question: AskWorkspaceSource) -> WorkspaceSource:
         """Where the base comes from."""

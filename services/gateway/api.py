@@ -11,6 +11,7 @@ from services.gateway.api_tokens import endpoints as api_tokens
 from services.gateway.budgets import endpoints as budgets
 from services.gateway.credentials import endpoints as credentials
 from services.gateway.edge import Authenticate, BodyLimits, Edge
+from services.gateway.environments import endpoints as environments
 from services.gateway.errors import GatewayError
 from services.gateway.openapi import TITLE, VERSION, describe
 from services.gateway.parts import Parts
@@ -21,7 +22,7 @@ from services.gateway.tasks import results
 from services.gateway.trail import endpoints as trail
 
 ROUTERS = (
-    *(public.router, projects.router, repositories.router, credentials.router, api_tokens.router, budgets.router),
+    *(public.router, projects.router, environments.router, repositories.router, credentials.router, api_tokens.router, budgets.router),
     *(tasks.router, results.router, trail.router),
 )
 

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """The most a task may ask for."""
     packages: frozenset[Ecosystem] = frozenset()
     """Whose packages this deployment's sandboxes can be let read; a project may allow no others."""
+    environment_images: tuple[str, ...] = ()
+    """Patterns (`*`, `?`) of images that a project may name in place of its agent's; none by default. The runner holds to its own list."""
 
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """A prompt of 100 kB can take 600 kB as escaped JSON."""

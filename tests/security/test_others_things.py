@@ -30,6 +30,8 @@ def _body(path: str) -> Json:
     """One that the route takes."""
     if path.endswith("/budget"):
         return {"max_cost_usd": 5} if "/tasks/" in path else {"monthly_usd": 5}
+    if path.endswith("/environment"):
+        return {"setup_script": "mkdir lib", "directories": ["lib"]}
     if path.endswith(("/{project_id}", "/agent-defaults/{agent}")):
         return {}
     return {"tree_sha": "0" * 40} if path.endswith(("/approve", "/publish")) else {"url": "https://example.org/x.git"}

@@ -61,7 +61,9 @@ async def change(parts: PartsOf, caller: CallerOf, project_id: ProjectId, wanted
         project = await queries.get(connection, caller.owner, project_id)
         if project is not None and wanted.allow_packages is not None:
             project = await queries.allow(connection, caller.owner, project_id, wanted.allow_packages)
-            fact = ProjectChanged(project_id=project_id, packages=wanted.allow_packages)
+            fact = ProjectChanged(
+                project_id=project_id, packages=wanted.allow_packages, environment=None if project is None else project.environment_digest
+            )
             await parts.outbox.enqueue(connection, envelope.new(fact, source="gateway", owner=caller.owner))
     if project is None:
         raise NotFound

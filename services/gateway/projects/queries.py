@@ -13,7 +13,7 @@ from shared.events.ids import OwnerId, ProjectId
 from shared.events.values import AgentName, Ecosystem, PublishPolicy
 from shared.store.database import Connection
 
-_COLUMNS = "id, name, publish_policy, protected_paths, allow_packages, agent_defaults, created_at"
+_COLUMNS = "id, name, publish_policy, protected_paths, allow_packages, agent_defaults, environment_digest, created_at"
 
 
 async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, new: NewProject) -> Project:
@@ -33,10 +33,20 @@ async def insert(connection: Connection, owner: OwnerId, project_id: ProjectId, 
     return _project(row)
 
 
-async def get(connection: Connection, owner: OwnerId, project_id: ProjectId) -> Project | None:
-    """The owner's project of this id."""
-    row = await connection.fetchrow(f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2", uuid(owner), uuid(project_id))  # noqa: S608
+async def get(connection: Connection, owner: OwnerId, project_id: ProjectId, *, share: bool = False) -> Project | None:
+    """The owner's project of this id; where `share`, what `lock` protects stays as it is until the transaction ends."""
+    row = await connection.fetchrow(
+        f"select {_COLUMNS} from gateway.projects where owner = $1 and id = $2 {'for key share' if share else ''}",  # noqa: S608
+        uuid(owner),
+        uuid(project_id),
+    )
     return None if row is None else _project(row)
+
+
+async def lock(connection: Connection, owner: OwnerId, project_id: ProjectId) -> bool:
+    """Whether it is the owner's; then nobody else changes it, or hands in a task of it, until the transaction ends."""
+    query = "select 1 from gateway.projects where owner = $1 and id = $2 for update"
+    return await connection.fetchval(query, uuid(owner), uuid(project_id)) is not None
 
 
 async def allow(connection: Connection, owner: OwnerId, project_id: ProjectId, packages: tuple[Ecosystem, ...]) -> Project | None:
@@ -93,5 +103,6 @@ def _project(row: Record) -> Project:
         agent_defaults={
             agent: AgentDefaults.model_validate(defaults, extra="ignore") for agent, defaults in json.loads(row["agent_defaults"]).items()
         },
+        environment_digest=row["environment_digest"],
         created_at=row["created_at"],
     )

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from services.gateway.agent_options import AgentDefaults
 from services.gateway.text import Line, Request, Resource
-from shared.events.ids import ProjectId
+from shared.events.ids import ProjectId, Sha256
 from shared.events.values import AgentName, Ecosystem, PublishPolicy
 
 PathPattern = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -57,4 +57,7 @@ class Project(Resource):
     protected_paths: list[str]
     allow_packages: list[Ecosystem]
     agent_defaults: dict[AgentName, AgentDefaults]
+    environment_digest: Annotated[
+        Sha256 | None, Field(description="Of the environment of its tasks, as GET …/environment tells it; null: it has none.")
+    ] = None
     created_at: datetime

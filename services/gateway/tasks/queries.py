@@ -11,7 +11,7 @@ from services.gateway.paging import Window
 from services.gateway.rows import uuid
 from services.gateway.tasks.schemas import Task
 from services.gateway.tasks.view import Progress, View
-from shared.events.ids import OwnerId, ProjectId, RepositoryId, TaskId
+from shared.events.ids import OwnerId, ProjectId, RepositoryId, Sha256, TaskId
 from shared.events.values import AgentName, AgentOptions, CredentialRef, Limits, ModelName, TaskState
 from shared.store.database import Connection
 
@@ -38,6 +38,7 @@ class Insertion:
     prompt: str
     system_prompt: str | None
     salt: bytes
+    environment_digest: Sha256 | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
     row = await connection.fetchrow(
         f"""with task as (
                 insert into gateway.tasks
-                    (id, owner, project_id, repository_id, agent, model, title, branch, base_ref, limits, agent_options)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $16::jsonb) returning *
+                    (id, owner, project_id, repository_id, agent, model, title, branch, base_ref, limits, agent_options,
+                     environment_digest)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $16::jsonb, $18) returning *
             ), prompt as (
                 insert into gateway.prompts (task_id, owner, prompt, salt, system_prompt) values ($1, $2, $11, $12, $17)
             ), named as (
@@ -79,6 +81,7 @@ async def insert(connection: Connection, new: Insertion) -> Stored:
         [credential.purpose for credential in new.credentials],
         new.agent_options.model_dump_json(exclude_defaults=True),
         new.system_prompt,
+        new.environment_digest,
     )
     assert row is not None  # noqa: S101 - an insert returns its row
     return _stored(row)
@@ -207,6 +210,7 @@ _SHOWN: Final = (
     "begins_anew",
     "kept",
     "refused",
+    "environment",
 )
 
 

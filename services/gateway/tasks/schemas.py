@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from services.gateway.agent_options import AgentOptions
 from services.gateway.repositories.refs import RefName
-from services.gateway.tasks.view import BudgetWait, Change, Refused
+from services.gateway.tasks.view import BudgetWait, Change, EnvironmentPhase, Refused
 from services.gateway.text import Line, Request, Resource, storable
 from shared.events import values
 from shared.events.failures import Failure
@@ -122,6 +122,10 @@ class Task(Resource):
     refused: Annotated[
         tuple[Refused, ...], Field(description="What its sandboxes asked for and did not get, by family of packages; null: of the model.")
     ] = ()
+    environment: Annotated[
+        EnvironmentPhase | None,
+        Field(description="How the project's environment came into the sandbox; its log: the output lines named `setup`. Null: none yet."),
+    ] = None
 
 
 class TaskDetail(Task):

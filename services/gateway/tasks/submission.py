@@ -48,7 +48,7 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
     ceilings.check(new.limits, parts.settings.max_limits)
     agent = agents.named(parts.settings.agents, new.agent, "body.agent")
     agent_options.check(new.agent_options, agent, "body.agent_options")
-    project = await projects.get(connection, owner, new.project_id)
+    project = await projects.get(connection, owner, new.project_id, share=True)
     if project is None:
         raise _not_found("body.project_id", "There is no such project, or it is not yours.")
     new = _with_defaults(new, project.agent_defaults.get(new.agent, AgentDefaults()))
@@ -72,6 +72,7 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         prompt=new.prompt,
         system_prompt=new.agent_options.append_system_prompt,
         salt=secrets.token_bytes(SALT_BYTES),
+        environment_digest=project.environment_digest,
     )
     command = SchedulerSubmit(
         project_id=new.project_id,
@@ -85,6 +86,7 @@ async def submit(parts: Parts, connection: Connection, owner: OwnerId, new: NewT
         credentials=chosen,
         prompt_digest=digest(insertion.salt, new.prompt),
         packages=tuple(project.allow_packages),
+        environment=project.environment_digest,
         system_prompt_digest=digest(insertion.salt, insertion.system_prompt) if insertion.system_prompt else None,
     )
     stored = await queries.insert(connection, insertion)

@@ -5,7 +5,7 @@ The projection stores it and an open stream folds the same way, so both always s
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,17 @@ class Refused(Value):
     """Different requests of this kind, as far as the egress process remembers them."""
 
 
+class EnvironmentPhase(Value):
+    """How the project's environment came into the sandbox of the task's last run."""
+
+    state: Literal["setting_up", "ready", "failed"]
+    cached: bool = False
+    """It was made for a run before."""
+    size_bytes: int = 0
+    seconds: float | None = None
+    """Until it was in place."""
+
+
 class View(Value):
     """What is known besides the state. New fields need defaults: older rows lack them."""
 
@@ -72,6 +83,7 @@ class View(Value):
     ended_at: datetime | None = None
     kept: Kept | None = None
     refused: tuple[Refused, ...] = ()
+    environment: EnvironmentPhase | None = None
     budget: BudgetWait | None = None
     begins_anew: bool = False
     """Its run goes on after a raised budget, and nothing was left that it could go on from."""
@@ -141,7 +153,7 @@ def _learn(view: View, fact: Fact, at: datetime) -> dict[str, Any]:  # noqa: PLR
         case facts.RunStarted():
             return _run(view, fact.run_id) | {"fence": max(view.fence, fact.fence), "started_at": view.started_at or at}
         case facts.RunFinished() | facts.RunFailed():
-            return _run_ended(view, fact)
+            return _run_ended(view, fact) | _without_environment(view, fact)
         case facts.WorkspacePrepared():
             return {"base_sha": fact.base_sha}
         case facts.TaskFailed() | facts.TaskTimedOut():
@@ -181,7 +193,27 @@ def _learn_of_change(view: View, fact: Fact) -> dict[str, Any]:
 
 
 def _learn_of_refusals(view: View, fact: Fact) -> dict[str, Any]:
-    return {"refused": _counted(view.refused, fact)} if isinstance(fact, facts.EgressRefused) else {}
+    if isinstance(fact, facts.EgressRefused):
+        return {"refused": _counted(view.refused, fact)}
+    return _learn_of_environment(fact)
+
+
+def _learn_of_environment(fact: Fact) -> dict[str, Any]:
+    match fact:
+        case facts.EnvironmentStarted():
+            return {"environment": EnvironmentPhase(state="setting_up")}
+        case facts.EnvironmentPrepared():
+            ready = EnvironmentPhase(state="ready", cached=fact.cached, size_bytes=fact.size_bytes, seconds=fact.seconds)
+            return {"environment": ready}
+        case _:
+            return {}
+
+
+def _without_environment(view: View, fact: facts.RunFinished | facts.RunFailed) -> dict[str, Any]:
+    """A run that ends before its environment is there has failed in that phase."""
+    begun = view.environment is not None and view.environment.state == "setting_up"
+    by_name = isinstance(fact, facts.RunFailed) and fact.failure.code.startswith("setup_")
+    return {"environment": EnvironmentPhase(state="failed")} if begun or by_name else {}
 
 
 def _counted(refused: tuple[Refused, ...], fact: facts.EgressRefused) -> tuple[Refused, ...]:
@@ -201,7 +233,12 @@ def _run_asked_for(view: View, fact: facts.TaskRunning | facts.TaskPublishing) -
     if isinstance(fact, facts.TaskPublishing) or fact.run_id in view.run_ids:
         return _run(view, fact.run_id)
     earlier = (view.transcript,) if view.transcript is not None else ()
-    anew = {"transcript": None, "earlier_transcripts": (*view.earlier_transcripts, *earlier), "begins_anew": fact.begins_anew}
+    anew = {
+        "transcript": None,
+        "earlier_transcripts": (*view.earlier_transcripts, *earlier),
+        "begins_anew": fact.begins_anew,
+        "environment": None,
+    }
     return _run(view, fact.run_id) | anew
 
 
