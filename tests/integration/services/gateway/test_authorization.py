@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
@@ -127,6 +128,7 @@ async def answered(http: httpx.AsyncClient, asker: Asker, method: str, path: str
         return (answer.status_code, json.loads(await answer.aread())["type"].rpartition(":")[2])
 
 
+@pytest.mark.timeout(900)  # more than a thousand requests
 async def test_every_route_answers_everyone_as_its_row_says(gateway: Gateway, somebody: Person, another: Person) -> None:
     wrong: list[str] = []
     asked = 0
