@@ -1,13 +1,14 @@
 """Everything around a runner, on a real bus: who asks for runs, knows the prompts, decides fates, and what can be seen of it all."""
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from shared.events.envelope import AnyEnvelope
 from shared.events.environments import Environment
 from shared.events.ids import RunId
 from shared.events.output import OutputLine
-from shared.events.questions import AskRunInput, RunInput
+from shared.events.questions import AskRunInput, AskSealedCredential, RunInput, SealedCredential
 from shared.events.values import BlobClass, BlobRef, Ecosystem, Fate, Limits
 from shared.telemetry.health import HealthSettings
 from tests.integration.services.runner.inside import SMALL
@@ -49,6 +50,8 @@ class Stage:
     deployment: str
     prompts: dict[str, str] = field(default_factory=dict[str, str])
     environments: dict[str, Environment] = field(default_factory=dict[str, Environment])
+    sealed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """By credential, as the gateway hands them out."""
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self) -> None:
@@ -57,7 +60,11 @@ class Stage:
                 raise Refused("not_found")
             return RunInput(prompt=self.prompts[question.run_id], environment=self.environments.get(question.run_id))
 
+        async def sealed_credential(question: AskSealedCredential) -> SealedCredential:
+            return SealedCredential(sealed=base64.b64encode(self.sealed[question.credential_id]))
+
         self.gateway.answer(AskRunInput, run_input)
+        self.gateway.answer(AskSealedCredential, sealed_credential)
         await self.gateway.start()
         await self.gateway.subscribe("evt.>", lambda _: self.stirred.set())
         await self.gateway.subscribe("out.>", lambda _: self.stirred.set())
@@ -210,6 +217,7 @@ async def in_process(
     egress_socket: Path | None = None,
     environment_images: tuple[str, ...] = (),
     max_environment_mib: int = 1_024,
+    runtime: str = "runc",
 ) -> AsyncGenerator[None]:
     """The service in this process, on the stage's own deployment."""
     await asyncio.to_thread(state_dir.mkdir, exist_ok=True)
@@ -223,6 +231,7 @@ async def in_process(
         max_output_mib=max_output_mib,
         max_checkpoints_mib=max_checkpoints_mib,
         docker_host=docker_host,
+        runtime=runtime,
         store_wait_seconds=store_wait_seconds,
         egress_socket=egress_socket,
         environment_images=environment_images,
@@ -296,7 +305,7 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 class RunnerProcess:
     """The service as operators run it."""
 
-    def __init__(self, stage: Stage, state_dir: Path, image: str, lease_seconds: int = 2) -> None:
+    def __init__(self, stage: Stage, state_dir: Path, image: str, lease_seconds: int = 2, more: Mapping[str, str] | None = None) -> None:
         settings = stage.server.settings("runner")
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -310,6 +319,7 @@ class RunnerProcess:
             "RUNNER_SLOTS": "2",
             "RUNNER_LEASE_TTL_SECONDS": str(lease_seconds),
             "RUNNER_IMAGES": json.dumps({"shell": image}),
+            **(more or {}),
         }
         self._process: asyncio.subprocess.Process | None = None
 
