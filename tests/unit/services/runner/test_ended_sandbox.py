@@ -7,6 +7,7 @@ import pytest
 
 from services.runner.docker_engine import DockerEngine
 from services.runner.docker_sandbox import DockerSandbox
+from services.runner.docker_stream import Endpoint, ProcessStream
 from services.runner.errors import SandboxGone, SandboxOutOfMemory, SandboxUnavailable
 from services.runner.sandbox import SandboxSpec
 from shared.events import ids
@@ -16,6 +17,8 @@ from shared.events.values import Limits
 
 class EndedContainer:
     """An engine whose one container runs no more."""
+
+    endpoint = Endpoint("unix:///nowhere")
 
     def __init__(self, *, out_of_memory: bool) -> None:
         self._state = {"Running": False, "OOMKilled": out_of_memory}
@@ -37,4 +40,4 @@ async def test_one_that_ran_out_of_memory_is_no_engines_fault(out_of_memory: boo
     spec = SandboxSpec(RunId(ids.fresh()), 1, OwnerId(ids.fresh()), TaskId(ids.fresh()), "image", Limits(), 1, 1)
     engine = cast("DockerEngine", EndedContainer(out_of_memory=out_of_memory))
     with pytest.raises(raised):
-        await DockerSandbox(engine, "c", "sha256:0", spec, lambda: None).condition()
+        await DockerSandbox(engine, "c", cast("ProcessStream", None), "sha256:0", spec).condition()
