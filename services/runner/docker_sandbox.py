@@ -170,7 +170,9 @@ class DockerSandbox:
         self._spec = spec
         self._standing: list[asyncio.Task[Begun]] = []
         self.image_digest = image_digest
-        self.surroundings = DockerSurroundings(self._script, self._attended, lambda: container.patience_seconds(self._spec))
+        self.surroundings = DockerSurroundings(
+            self._script, self._first.asked, self.stand_by, lambda: container.patience_seconds(self._spec)
+        )
 
     def stand_by(self) -> None:
         """Begins to start a process of the agent's user that waits to be told what to do and become: other steps are taken meanwhile."""

@@ -41,9 +41,10 @@ _SETUP_SECONDS = 2 * 1_800
 class DockerSurroundings:
     """See Surroundings."""
 
-    def __init__(self, script: Script, attended: Attended, patience_seconds: Callable[[], int]) -> None:
+    def __init__(self, script: Script, attended: Attended, stand_by: Callable[[], None], patience_seconds: Callable[[], int]) -> None:
         self._script = script
         self._attended = attended
+        self._stand_by = stand_by
         self._patience_seconds = patience_seconds
 
     async def keep_apart(self, rules: Path) -> Sha256:
@@ -70,6 +71,7 @@ class DockerSurroundings:
 
     async def unpack(self, rules: Path, archive: Path) -> None:
         """See Surroundings."""
+        self._stand_by()  # for the agent: this takes the one there is
         await self._step(container.AGENT, "in", sources=(rules, archive))
 
     async def _step(self, user: str, *arguments: str, sources: Sequence[Path], output: Callable[[bytes], None] | None = None) -> str:
