@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services.runner import container
+from services.runner.runtime import Runtime
 from services.runner.sandbox import SandboxSpec
 
 SECCOMP = Path(container.__file__).with_name("seccomp.json")
@@ -67,7 +68,7 @@ def _docker(*arguments: str) -> list[str]:
 
 def _flags(spec: SandboxSpec) -> list[str]:
     """The create request as options of `docker run`, up to the command."""
-    host = container.create_request(spec, spec.image, {}, SECCOMP.read_text(), "runc")["HostConfig"]
+    host = container.create_request(spec, spec.image, {}, SECCOMP.read_text(), Runtime())["HostConfig"]
     flags = ["--network", host["NetworkMode"], "--ipc", host["IpcMode"], "--cgroupns", host["CgroupnsMode"], "--runtime", host["Runtime"]]
     flags += ["--read-only", "--cap-drop", *host["CapDrop"], "--security-opt", host["SecurityOpt"][0]]
     flags += ["--security-opt", f"seccomp={SECCOMP}", "--log-driver", host["LogConfig"]["Type"]]

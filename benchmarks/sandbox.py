@@ -17,7 +17,7 @@ from benchmarks.figures import LOAD, Answer, Row, Say, load, median, millisecond
 from deploy.images import recipe
 from deploy.images.settings import ImageSettings
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.sandbox import Program, Sandbox, SandboxSpec, Stream
 from services.runner.warm import Kind
 from shared.events import ids

@@ -10,7 +10,7 @@ import structlog
 from services.runner import orphans, trial
 from services.runner.agents.registry import AGENTS
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.doors import Egress, NullEgress
 from services.runner.egress_client import EgressClient
 from services.runner.environment_store import EnvironmentStore

@@ -6,10 +6,12 @@ tested from inside in tests/integration/services/runner/.
 
 import re
 import uuid
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from services.runner import attendant
-from services.runner.sandbox import SandboxSpec
+from services.runner.runtime import Runtime
+from services.runner.sandbox import Leftover, SandboxSpec
 from shared.events.ids import RunId
 
 AGENT = "10001:10001"
@@ -67,6 +69,18 @@ def labels(spec: SandboxSpec, deployment: str, runner_id: str) -> dict[str, str]
     return {_LABEL + key: value for key, value in (values | {"owner": spec.owner, "task": spec.task_id}).items() if value}
 
 
+def leftover(entry: dict[str, Any]) -> Leftover:
+    """One of `GET /containers/json`."""
+    run_id, fence = named(next(iter(entry.get("Names") or ()), ""))
+    told = cast("dict[str, str]", entry["Labels"])
+    return Leftover(str(entry["Id"]), told.get(label("runner"), ""), run_id, fence, entry.get("State") in {"exited", "dead"})
+
+
+def fitted(spec: SandboxSpec, processors: int) -> SandboxSpec:
+    """The engine refuses more processors than its machine has, and nobody who hands in a task knows how many those are."""
+    return replace(spec, limits=spec.limits.model_copy(update={"cpus": min(spec.limits.cpus, float(processors))}))
+
+
 def label(key: str) -> str:
     """The full name of a label."""
     return _LABEL + key
@@ -101,8 +115,13 @@ def patience_seconds(spec: SandboxSpec) -> int:
     return spec.limits.wall_seconds + _AFTERLIFE_SECONDS
 
 
+def processes_limit(spec: SandboxSpec, runtime: Runtime, more: int = 0) -> int:
+    """How many processes the engine is to allow: the agent's, ours, and so many more."""
+    return runtime.tasks(spec.limits.pids + _OWN_PROCESSES + more)
+
+
 def create_request(
-    spec: SandboxSpec, image_id: str, container_labels: dict[str, str], seccomp: str, runtime: str, *, apparmor: str = ""
+    spec: SandboxSpec, image_id: str, container_labels: dict[str, str], seccomp: str, runtime: Runtime, *, apparmor: str = ""
 ) -> dict[str, Any]:
     """The body of the engine's `POST /containers/create` (Engine API 1.41)."""
     return {
@@ -125,8 +144,8 @@ def _security_options(seccomp: str, apparmor: str) -> list[str]:
     return ["no-new-privileges:true", f"seccomp={seccomp}", *([f"apparmor={apparmor}"] if apparmor else [])]
 
 
-def _host_config(spec: SandboxSpec, security_options: list[str], runtime: str) -> dict[str, Any]:
-    memory = memory_bytes(spec)
+def _host_config(spec: SandboxSpec, security_options: list[str], runtime: Runtime) -> dict[str, Any]:
+    memory = runtime.memory_bytes(memory_bytes(spec))
     return {
         # No network: an internal one reaches the host's own services on the bridge address.
         "NetworkMode": "none",
@@ -141,11 +160,11 @@ def _host_config(spec: SandboxSpec, security_options: list[str], runtime: str) -
         "IpcMode": "private",
         "PidMode": "",
         "CgroupnsMode": "private",
-        "Runtime": runtime,
+        "Runtime": runtime.name,
         "Memory": memory,
         "MemorySwap": memory,  # equal to Memory: no swap
         "NanoCpus": int(spec.limits.cpus * 1_000_000_000),
-        "PidsLimit": spec.limits.pids + _OWN_PROCESSES,
+        "PidsLimit": processes_limit(spec, runtime),
         "OomScoreAdj": 500,  # under memory pressure the host ends a sandbox before it ends itself
         "Ulimits": [{"Name": "nofile", "Soft": 16_384, "Hard": 16_384}, {"Name": "core", "Soft": 0, "Hard": 0}],
         "Tmpfs": _tmpfs(spec),

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from services.runner.docker_stream import ProcessStream
-from services.runner.errors import SandboxUnavailable
+from services.runner.errors import EngineUnreachable, SandboxUnavailable
+from services.runner.sandbox import Stream
+
+LOOK_SECONDS = 10.0
+"""How long a process may be silent before the container is looked at: costs one question to the engine."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,21 @@ async def together(*steps: Awaitable[object]) -> None:
     for ended in await asyncio.gather(*steps, return_exceptions=True):
         if isinstance(ended, BaseException):
             raise ended
+
+
+async def heard(stream: ProcessStream, look: Callable[[], Awaitable[None]]) -> AsyncIterator[tuple[Stream, bytes]]:
+    """What it says until it ends. Where its container died, the stream does not always end (seen with gVisor): then `look` raises."""
+    while True:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                piece = await stream.read()
+        except TimeoutError:
+            with contextlib.suppress(EngineUnreachable):  # nothing is known: what is said, or the end of the stream, will tell
+                await look()
+            continue
+        if piece is None:
+            return
+        yield piece
 
 
 @contextlib.asynccontextmanager

@@ -6,24 +6,22 @@ Nothing an agent wrote is ever unpacked, opened or run on this side, and no shel
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakValueDictionary
 
 import structlog
 
 from services.runner import container, standing
 from services.runner.checkpoint import CheckpointReader
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_process import Begun, Exec, fed, no_input, together, within
+from services.runner.docker_process import Begun, Exec, fed, heard, no_input, together, within
 from services.runner.docker_stream import ProcessStream
 from services.runner.docker_surroundings import DockerSurroundings
 from services.runner.errors import (
     CheckoutFailed,
     CheckpointRefused,
-    ImageMissing,
     NestedRepository,
     ResultTooLarge,
     RunFailure,
@@ -36,15 +34,14 @@ from services.runner.errors import (
 )
 from services.runner.first_process import STEP_SECONDS, FirstProcess
 from services.runner.harvest import HarvestReader, elsewhere
+from services.runner.runtime import Runtime
 from services.runner.sandbox import (
     Condition,
     Elsewhere,
     Harvest,
-    Leftover,
     OnOutput,
     Point,
     Program,
-    Sandbox,
     SandboxSpec,
     Snapshot,
     Stream,
@@ -54,7 +51,7 @@ from shared.events.ids import GitSha
 
 log = structlog.get_logger()
 
-_SECCOMP = Path(__file__).with_name("seccomp.json")
+
 _CHECKPOINT_SECONDS = 120
 _STOP_SECONDS = 20
 _ADOPTION_SECONDS = 10
@@ -71,105 +68,24 @@ _REFUSALS: dict[int, type[RunFailure]] = {10: NestedRepository, 11: WorkRefused,
 """Exit codes of deploy/images/base/lib/harvest."""
 
 
-class DockerSandboxes:
-    """Makes sandboxes on one engine for one runner of one deployment."""
+@dataclass(frozen=True)
+class Made:
+    """What a container was made of."""
 
-    def __init__(self, engine: DockerEngine, *, deployment: str, runner_id: str, runtime: str = "runc", apparmor: str = "") -> None:
-        self._engine = engine
-        self.deployment = deployment
-        self._runner_id = runner_id
-        self._runtime = runtime
-        self._apparmor = apparmor
-        self._seccomp = _SECCOMP.read_text()
-        self._cpus: int | None = None
-        self._known = WeakValueDictionary[str, DockerSandbox]()
-
-    async def create(self, spec: SandboxSpec) -> Sandbox:
-        """See SandboxFactory. A cancelled call leaves nothing behind."""
-        return await self._made(container.name(spec), spec)
-
-    async def prepare(self, spec: SandboxSpec) -> "WarmSandbox":
-        """See PreparedFactory. A cancelled call leaves nothing behind."""
-        sandbox = await self._made(container.warm_name(), spec)
-        try:
-            await sandbox.standing_by()
-        except BaseException:
-            with contextlib.suppress(RunnerError):  # what is raised is why it is not wanted
-                await asyncio.shield(sandbox.kill())
-            raise
-        return WarmSandbox(self._engine, sandbox)
-
-    async def _made(self, name: str, spec: SandboxSpec) -> "DockerSandbox":
-        image_id = await self._image(spec.image)
-        spec = await self._fitted(spec)
-        labels = container.labels(spec, self.deployment, self._runner_id)
-        request = container.create_request(spec, image_id, labels, self._seccomp, self._runtime, apparmor=self._apparmor)
-        container_id, first = await self._engine.start(name, request)
-        sandbox = DockerSandbox(self._engine, container_id, first, image_id, spec)
-        sandbox.stand_by()
-        self._known[container_id] = sandbox
-        return sandbox
-
-    async def _fitted(self, spec: SandboxSpec) -> SandboxSpec:
-        """The engine refuses more processors than its machine has, and nobody who hands in a task knows how many those are."""
-        if self._cpus is None:
-            self._cpus = await self._engine.call(lambda api: int(api.info()["NCPU"]))
-        return replace(spec, limits=spec.limits.model_copy(update={"cpus": min(spec.limits.cpus, float(self._cpus))}))
-
-    async def _image(self, image: str) -> str:
-        found = await self._engine.image_id(image)
-        if found is None:
-            raise ImageMissing(f"the image {image} is not on this Docker host")
-        return found
-
-    async def leftovers(self) -> Sequence[Leftover]:
-        """See SandboxFactory."""
-        wanted = {"label": [f"{container.label('deployment')}={self.deployment}"]}
-        found = await self._engine.call(lambda api: cast("list[dict[str, Any]]", api.containers(all=True, filters=wanted)))
-        return [_leftover(entry) for entry in found]
-
-    async def remove(self, leftover: Leftover) -> None:
-        """See SandboxFactory."""
-        await self._engine.keep_last_words(leftover.container_id, f"{leftover.run_id}.{leftover.fence}")
-        known = self._known.get(leftover.container_id)
-        await (self._engine.remove(leftover.container_id) if known is None else known.kill())
-
-    async def ready(self) -> None:
-        """See SandboxFactory."""
-        await self._engine.call(lambda api: api.ping())
-
-
-class WarmSandbox:
-    """A container that belongs to no run yet."""
-
-    def __init__(self, engine: DockerEngine, sandbox: "DockerSandbox") -> None:
-        self._engine = engine
-        self._sandbox = sandbox
-
-    async def adopt(self, spec: SandboxSpec) -> Sandbox:
-        """See Prepared. An image of the same name that was built since is not what the attempt asked for."""
-        await together(self._must_be_of(spec.image), self._sandbox.belong_to(spec))
-        return self._sandbox
-
-    async def _must_be_of(self, image: str) -> None:
-        if await self._engine.image_id(image) != self._sandbox.image_digest:
-            raise SandboxUnavailable(f"{image} is another image by now")
-
-    async def discard(self) -> None:
-        """See Prepared."""
-        await self._sandbox.kill()
+    container_id: str
+    image_id: str
+    runtime: Runtime
 
 
 class DockerSandbox:
     """One container."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, first: ProcessStream, image_digest: str, spec: SandboxSpec) -> None:
+    def __init__(self, engine: DockerEngine, made: Made, first: ProcessStream, spec: SandboxSpec) -> None:
         self._engine = engine
-        self._first = FirstProcess(engine.endpoint, container_id, first, self._must_run)
-        self.container_id = container_id
+        self._first = FirstProcess(engine.endpoint, made.container_id, first, self._must_run)
+        self.container_id, self.image_digest, self._runtime = made.container_id, made.image_id, made.runtime
         self._spec = spec
         self._standing: list[asyncio.Task[Begun]] = []
-        self.image_digest = image_digest
         self.surroundings = DockerSurroundings(
             self._script, self._first.asked, self.stand_by, lambda: container.patience_seconds(self._spec)
         )
@@ -245,7 +161,7 @@ class DockerSandbox:
         async with within(_STOP_SECONDS):
             for more in (0, *_MAKING_WAY):
                 if more:
-                    await self._allow_processes(self._spec.limits.pids + more)
+                    await self._allow_processes(container.processes_limit(self._spec, self._runtime, more))
                 code, complaint = await self._script(container.AGENT, "stop-agent")
                 if code == 0:
                     return
@@ -373,7 +289,7 @@ class DockerSandbox:
         begun = await self._started(process) if waiting is None else await self._become(process)
         feeding = asyncio.create_task(fed(feed, begun.stream))
         try:
-            while (piece := await begun.stream.read()) is not None:
+            async for piece in heard(begun.stream, lambda: self._must_run(looks=1)):
                 await on_output(*piece)
         finally:
             feeding.cancel()
@@ -397,10 +313,3 @@ class DockerSandbox:
         with contextlib.suppress(ConnectionError):  # it has died: its end says so
             await waiting.stream.write(standing.word(process.argv, environment, process.directory))
         return waiting
-
-
-def _leftover(entry: dict[str, Any]) -> Leftover:
-    run_id, fence = container.named(next(iter(entry.get("Names") or ()), ""))
-    labels = cast("dict[str, str]", entry["Labels"])
-    ended = entry.get("State") in {"exited", "dead"}
-    return Leftover(str(entry["Id"]), labels.get(container.label("runner"), ""), run_id, fence, ended)

@@ -42,7 +42,8 @@ print(json.dumps({
     # Allowed to everybody by the kernel and by Docker's own filter, not by ours: so ours is what answers.
     "refused": libc.prctl(26, 1, 0, 0, 0) != 0 and ctypes.get_errno() == errno.EPERM,
     "capabilities": [int(told[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb") if name in told],
-    "no_new_privileges": told.get("NoNewPrivs"),
+    # gVisor's /proc does not tell; asking it is as good (PR_GET_NO_NEW_PRIVS).
+    "no_new_privileges": told.get("NoNewPrivs", str(libc.prctl(39, 0, 0, 0, 0))),
     "root": [mount[3].split(",")[0] for mount in mounts if mount[1] == "/"],
     "interfaces": [name for _, name in socket.if_nameindex()],
     "disks": {place: os.statvfs(place).f_blocks * os.statvfs(place).f_frsize for place in %s if os.path.ismount(place)},

@@ -8,7 +8,7 @@ import uvloop
 
 from deploy.images.build import ensure_images
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from tests.integration.fidelity.workshop import Workshop
 from tests.servers.git import GitServer
 

@@ -18,7 +18,7 @@ from services.git.handlers import Handlers
 from services.git.mirrors import Mirrors
 from services.git.remotes import Remotes
 from services.git.settings import GitSettings
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.errors import RunFailure
 from services.runner.sandbox import Program, Sandbox, SandboxSpec, Stream
 from shared.events import envelope as envelopes

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from services.runner import seccomp
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.sandbox import Program, SandboxSpec, Stream
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.images.build import ensure_images
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.sandbox import Sandbox, SandboxSpec
 from shared.bus.connection import Bus
 from shared.events import ids

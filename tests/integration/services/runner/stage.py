@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from deploy.nats.api import Api
 from services.runner.app import runner
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.sandbox import Leftover
 from services.runner.settings import RunnerSettings
 from shared.blobs.store import BlobStore

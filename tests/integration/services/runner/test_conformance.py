@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from tests.integration.services.runner.inside import MakeSpec
 from tests.integration.services.runner.snapshots import Snapshot
 from tests.unit.services.runner.sandbox_conformance import SandboxConformance, Site, Warmed

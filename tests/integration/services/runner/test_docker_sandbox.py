@@ -12,7 +12,7 @@ import pytest
 
 from services.runner import container
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.errors import EngineUnreachable, ImageMissing, SandboxGone, SandboxUnavailable
 from services.runner.last_words import LastWords
 from services.runner.sandbox import Program, Sandbox, SandboxSpec

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.errors import EnvironmentRefused
 from services.runner.surroundings import Wanted
 from shared.events.environments import Environment

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.errors import CheckoutFailed, ResultTooLarge, WorkRefused
 from services.runner.sandbox import Elsewhere, Harvest, Sandbox
 from tests.integration.services.runner.inside import MakeSpec, bash

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.errors import CheckoutFailed, CheckpointRefused
 from services.runner.sandbox import Point, Sandbox, SessionPlace, Taken
 from services.runner.sandbox import Snapshot as Wanted

@@ -13,7 +13,7 @@ import pytest
 from services.runner import container, trial
 from services.runner.agents.registry import AGENTS
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.protections import REQUIRED
 from services.runner.settings import RunnerSettings
 from shared.bus.streams import Stream

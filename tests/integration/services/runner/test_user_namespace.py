@@ -14,7 +14,7 @@ import pytest
 
 from services.runner import trial
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.protections import REQUIRED
 from services.runner.settings import RunnerSettings
 from shared.events.values import Protection

@@ -8,7 +8,7 @@ import pytest
 
 from services.runner import orphans
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandboxes
+from services.runner.docker_factory import DockerSandboxes
 from services.runner.doors import NullEgress
 from services.runner.errors import SandboxUnavailable
 from services.runner.sandbox import Prepared, SandboxSpec

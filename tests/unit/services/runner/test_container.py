@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.runner import attendant, container
+from services.runner.runtime import Runtime
 from services.runner.sandbox import SandboxSpec
 from shared.events.ids import OwnerId, RunId, TaskId
 from shared.events.values import Limits
@@ -57,7 +58,7 @@ HOST = {
 
 
 def test_the_whole_request() -> None:
-    assert container.create_request(SPEC, "sha256:abc", LABELS, "{}", "runc") == {
+    assert container.create_request(SPEC, "sha256:abc", LABELS, "{}", Runtime()) == {
         "Image": "sha256:abc",
         "User": "10002:10002",
         "Entrypoint": ["/usr/bin/tini", "--"],
@@ -79,7 +80,7 @@ def test_the_whole_request() -> None:
 
 
 def test_a_door_is_the_one_mount_and_read_only() -> None:
-    request = container.create_request(replace(SPEC, door=Path("/run/doors/1")), "sha256:abc", LABELS, "{}", "runc")
+    request = container.create_request(replace(SPEC, door=Path("/run/doors/1")), "sha256:abc", LABELS, "{}", Runtime())
     assert request["HostConfig"]["Mounts"] == [
         {
             "Type": "bind",
@@ -89,6 +90,15 @@ def test_a_door_is_the_one_mount_and_read_only() -> None:
             "BindOptions": {"Propagation": "rprivate"},
         }
     ]
+
+
+def test_gvisors_own_tasks_and_memory_are_granted_on_top() -> None:
+    """The engine's limits count the kernel that stands around the agent; reaching them would end the sandbox and not a program in it."""
+    plain = container.create_request(SPEC, "sha256:abc", LABELS, "{}", Runtime())["HostConfig"]
+    under = container.create_request(SPEC, "sha256:abc", LABELS, "{}", Runtime("runsc", own_kernel=True))["HostConfig"]
+    changed = {key: (plain[key], under[key]) for key in plain if plain[key] != under[key]}
+    memory = plain["Memory"], plain["Memory"] + 128 * MIB
+    assert changed == {"Runtime": ("runc", "runsc"), "PidsLimit": (116, 116 * 16 + 256), "Memory": memory, "MemorySwap": memory}
 
 
 def test_small_disks_keep_room_for_home_and_tmp() -> None:

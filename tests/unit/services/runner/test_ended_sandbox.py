@@ -6,9 +6,10 @@ from typing import Any, cast
 import pytest
 
 from services.runner.docker_engine import DockerEngine
-from services.runner.docker_sandbox import DockerSandbox
+from services.runner.docker_sandbox import DockerSandbox, Made
 from services.runner.docker_stream import Endpoint, ProcessStream
 from services.runner.errors import SandboxGone, SandboxOutOfMemory, SandboxUnavailable
+from services.runner.runtime import Runtime
 from services.runner.sandbox import SandboxSpec
 from shared.events import ids
 from shared.events.ids import OwnerId, RunId, TaskId
@@ -40,4 +41,4 @@ async def test_one_that_ran_out_of_memory_is_no_engines_fault(out_of_memory: boo
     spec = SandboxSpec(RunId(ids.fresh()), 1, OwnerId(ids.fresh()), TaskId(ids.fresh()), "image", Limits(), 1, 1)
     engine = cast("DockerEngine", EndedContainer(out_of_memory=out_of_memory))
     with pytest.raises(raised):
-        await DockerSandbox(engine, "c", cast("ProcessStream", None), "sha256:0", spec).condition()
+        await DockerSandbox(engine, Made("c", "sha256:0", Runtime()), cast("ProcessStream", None), spec).condition()
