@@ -42,6 +42,7 @@ class Failed:
 
 UNREACHABLE = Failed(BAD_GATEWAY, Trouble.UNREACHABLE, BAD_GATEWAY, "The model API could not be reached.", temporary=True)
 REDIRECT = Failed(BAD_GATEWAY, Trouble.NOT_THE_API, BAD_REQUEST, "The model API answered with a redirect.")
+UNFINISHED = Failed(BAD_GATEWAY, Trouble.BROKE_OFF, BAD_REQUEST, "The model API ends none of its answers well.")
 NO_API = Failed(BAD_GATEWAY, Trouble.NOT_THE_API, BAD_REQUEST, "What answered is not the model API.")
 
 

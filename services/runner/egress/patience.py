@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 _FIRST_SECONDS, _LEAST_SECONDS, _MOST_SECONDS = 1.0, 0.1, 16.0
 _MILLISECONDS = 1_000
+_ENOUGH = 5
+"""Unfinished answers in a row: more than an agent that gives up by itself asks for."""
 
 
 class Patience:
@@ -32,6 +34,34 @@ class Patience:
         said, doubled = _said(headers), 2 ** min(tries - 1, 10)
         pause = min(_FIRST_SECONDS * doubled, _MOST_SECONDS) if said is None else max(said, _LEAST_SECONDS * doubled)
         return pause if now + pause - min(self._failing_since, begun) <= self.seconds else None
+
+
+class Unfinished:
+    """One door's answers that began well and then failed, in a row. An agent asks again by itself, and one of them for ever.
+
+    A single one says nothing after any time: the agent may have worked with what came of it. So it takes `_ENOUGH` of them, and `seconds`.
+    """
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._count = 0
+        self._since = 0.0
+
+    def whole(self) -> None:
+        """An answer has come to its good end."""
+        self._count = 0
+
+    def another(self) -> None:
+        """One has not."""
+        self._since = self._since if self._count else self._now()
+        self._count += 1
+
+    @property
+    def lasting_seconds(self) -> float | None:
+        """For how long it has been so, where nothing is asked any more."""
+        lasting = self._now() - self._since
+        return lasting if self._count >= _ENOUGH and lasting > self._seconds else None
 
 
 def _said(headers: Mapping[str, str]) -> float | None:

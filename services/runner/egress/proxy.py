@@ -17,7 +17,7 @@ from services.runner.egress import failed
 from services.runner.egress.doors import ANY_PATH, Door, Refusal, Trouble
 from services.runner.egress.failed import BAD_GATEWAY, BAD_REQUEST, Failed
 from services.runner.egress.metering import NOTHING, ResponseMeter, unanswered
-from services.runner.egress.patience import Patience
+from services.runner.egress.patience import Patience, Unfinished
 from services.runner.egress.room import Room
 from services.runner.egress.settings import EgressSettings
 from services.runner.egress.silence import Heard
@@ -41,6 +41,7 @@ class Proxy:
         self._client = client
         self._room = Room(door)
         self._patience = Patience(settings.patience_seconds)
+        self._unfinished = Unfinished(settings.patience_seconds)
         self._checking = asyncio.Lock()
         self._under_way = set[asyncio.Task[object]]()
         self._max_body_bytes = settings.max_body_bytes
@@ -78,6 +79,8 @@ class Proxy:
             return self._error(BAD_REQUEST, "invalid_request_error", text)
 
     async def _served(self, request: web.Request, checked: Checked) -> web.StreamResponse:
+        if (seconds := self._unfinished.lasting_seconds) is not None:  # what the API did last stands as the door's trouble
+            return self._told(failed.UNFINISHED.given_up(seconds))
         async with self._room.taken(checked.worst_usd):
             return await self._forward(request, checked)
 
@@ -158,6 +161,10 @@ class Proxy:
 
     def _charge(self, meter: ResponseMeter, *, broke_off: bool, cut: bool) -> None:
         spent = meter.finish(cut=cut)
+        if meter.failure or broke_off or not meter.understood:
+            self._unfinished.another()
+        else:
+            self._unfinished.whole()
         if meter.failure:  # also where the connection ends with it: the API has said why
             log.warning("egress_upstream_failed", run=str(self._door.key), status=meter.failure)
             self._door.charge(spent, meter.failure)

@@ -95,7 +95,7 @@ async def test_an_answer_that_nobody_reads_is_charged_when_its_door_closes(short
         closed = DoorReport.model_validate_json((await egress.call("DELETE", f"/doors/{door['run_id']}.1"))[1])
         assert (closed.requests, closed.input_tokens, closed.output_tokens) == (1, 7, 400_000)
         over.set()
-        assert list((egress.directory / "state").iterdir()) == [], "nothing is written behind a closed door"
+        assert list((egress.directory / "state").glob("*.json")) == [], "nothing is written behind a closed door"
 
 
 async def test_a_request_without_an_answer_is_charged_when_its_door_closes(short_path: Path) -> None:
@@ -118,21 +118,37 @@ async def test_a_request_without_an_answer_is_charged_when_its_door_closes(short
         await asyncio.wait({asking})
 
 
-async def test_an_answer_that_breaks_off_is_not_taken_for_the_whole(short_path: Path) -> None:
-    async def broken(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(b'data: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
-        assert request.transport is not None
-        request.transport.close()
-        return response
+async def _broken(request: web.Request) -> web.StreamResponse:
+    """An upstream that begins well."""
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    await response.prepare(request)
+    await response.write(b'data: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
-    async with answered_by(broken, short_path) as egress:
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_the_whole(short_path: Path) -> None:
+    async with answered_by(_broken, short_path) as egress:
         door = egress.door(KEY)
         with pytest.raises(aiohttp.ClientError):
             await ask(await egress.open(door))
         report = await egress.report(door)
         assert (report.requests, report.input_tokens, report.upstream_status) == (1, 7, 502)
+
+
+async def test_an_api_that_breaks_off_again_and_again_is_asked_no_more_and_stays_to_blame(short_path: Path) -> None:
+    async with answered_by(_broken, short_path) as egress:
+        door = egress.door(KEY)
+        socket = await egress.open(door)
+        for _ in range(5):
+            with pytest.raises(aiohttp.ClientError):
+                await ask(socket)
+        status, said = await ask(socket)
+        assert status == 400
+        assert "ends none of its answers well" in said
+        report = await egress.report(door)
+        assert (report.requests, report.upstream_status, report.trouble) == (5, 502, "broke_off")
 
 
 async def test_requests_that_begin_together_cannot_spend_one_budget_many_times(short_path: Path) -> None:

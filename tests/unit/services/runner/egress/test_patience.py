@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.runner.egress.patience import Patience
+from services.runner.egress.patience import Patience, Unfinished
 
 
 class Clock:
@@ -57,3 +57,27 @@ def test_the_answers_of_other_requests_do_not_have_one_wait_for_ever() -> None:
         tries += 1
         patience.answered()
     assert tries == 3
+
+
+def test_answers_that_end_badly_are_asked_for_no_more_after_enough_of_them_and_enough_time() -> None:
+    clock = Clock()
+    unfinished = Unfinished(10, clock)
+    for _ in range(5):
+        assert unfinished.lasting_seconds is None
+        unfinished.another()
+        clock.now += 2
+    assert unfinished.lasting_seconds is None, "enough of them, but within the time"
+    clock.now += 1
+    assert unfinished.lasting_seconds == 11
+    unfinished.whole()
+    assert unfinished.lasting_seconds is None
+
+
+def test_one_bad_end_long_ago_is_no_reason_to_ask_no_more() -> None:
+    clock = Clock()
+    unfinished = Unfinished(10, clock)
+    unfinished.another()
+    clock.now += 3_600
+    assert unfinished.lasting_seconds is None
+    unfinished.another()
+    assert unfinished.lasting_seconds is None
