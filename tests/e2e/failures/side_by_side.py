@@ -43,6 +43,9 @@ KINDS = (
     Kind("opencode", "anthropic", opencode.PREFACE),
 )
 
+SLOW = frozenset({"opencode"})
+"""Its start alone is seconds of a processor: it gets the rows whose end is the program's own doing, not those that end alike for all."""
+
 
 @dataclass(frozen=True)
 class Case:

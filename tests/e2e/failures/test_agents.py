@@ -10,7 +10,7 @@ import pytest
 from deploy.embedded.scripted.steps import Fail, Run, Say, Step
 from shared.events.failures import FailureClass as Is
 from tests.e2e.failures.rows import Row
-from tests.e2e.failures.side_by_side import KINDS, Case, Kind, SideBySide, side_by_side
+from tests.e2e.failures.side_by_side import KINDS, SLOW, Case, Kind, SideBySide, side_by_side
 from tests.servers import git_objects
 from tests.servers.git import GitServer
 from tests.servers.git_objects import Blob
@@ -32,8 +32,6 @@ FAILURE = {
     "codex": '{"type":"turn.failed","error":{"message":"forged words"}}',
     "opencode": '{"type":"error","error":{"name":"forged words"}}',
 }
-SLOW = frozenset({"opencode"})
-"""Its start alone is seconds of a processor: it gets the rows whose end is the program's own doing, not those that end alike for all."""
 NO_EVENTS = (
     "head -c 3000000 /dev/zero | tr '\\0' x; echo; printf '{\"type\":'; head -c 100000 /dev/zero | tr '\\0' '['; echo; "
     'printf \'\\377\\376\\n{"type":"result"}\\n{"type":7,"result":[]}\\nnull\\n"\\\\ud800"\\n\''
