@@ -78,7 +78,7 @@ def _cases(kind: Kind) -> list[Case]:
     ]
 
 
-ITS_OWN = {"401", "429", "overloaded within", "cut", "dropped", "silence", "529 three times", "cut once", "unknown model"}
+ITS_OWN = {"401", "429", "overloaded within", "cut", "dropped", "529 three times", "cut once", "unknown model"}
 """Where an agent's own way of asking again could differ: of a slow one no more, as what the door does is the same for all."""
 CASES = [case for kind in KINDS for case in _cases(kind) if kind.agent not in SLOW or case.name in ITS_OWN]
 
