@@ -31,6 +31,7 @@ BODIES: dict[str, Json] = {
     "/v1/projects": {"name": "x"},
     "/v1/projects/{project_id}/repositories": {"url": "https://example.com/a/b.git"},
     "/v1/projects/{project_id}/budget": {"monthly_usd": 1},
+    "/v1/projects/{project_id}/environment": {"setup_script": "mkdir lib", "directories": ["lib"]},
     "/v1/tasks/{task_id}/approve": {"tree_sha": "a" * 40},
 }
 
