@@ -78,7 +78,6 @@ class Outside:
 @contextmanager
 def outside(image: str) -> Generator[Outside]:
     """A listener on the bridge's address, a neighbour, an abstract socket, and a secret in this process and on its disk."""
-    gateway = _docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     secret, abstract = secrets.token_hex(16), f"async-code-{secrets.token_hex(8)}"
     os.environ["ASYNC_CODE_PLANTED"] = secret
     with contextlib.ExitStack() as stack:
@@ -86,13 +85,15 @@ def outside(image: str) -> Generator[Outside]:
         planted = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="async-code-planted-"))
         planted.write(secret)
         planted.flush()
-        listener = stack.enter_context(socket.create_server((gateway, 0)))
         hidden = stack.enter_context(socket.socket(socket.AF_UNIX))
         hidden.bind(f"\0{abstract}")
         hidden.listen()
         neighbour = _docker("run", "--detach", "--rm", "--entrypoint", "/usr/bin/socat", image, "TCP-LISTEN:8000,fork", "EXEC:/bin/true")
         stack.callback(_docker, "rm", "--force", neighbour)
-        address = _docker("inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", neighbour)
+        # Of the neighbour: an engine that made the bridge itself does not say the gateway's address of the network.
+        bridge = "{{with .NetworkSettings.Networks.bridge}}{{.Gateway}} {{.IPAddress}}{{end}}"
+        gateway, address = _docker("inspect", "--format", bridge, neighbour).split()
+        listener = stack.enter_context(socket.create_server((gateway, 0)))
         yield Outside(gateway, listener.getsockname()[1], address, 8000, abstract, secret)
 
 
